@@ -1,0 +1,10 @@
+"""Spacetime attention in video networks."""
+
+__version__ = "0.1.0"
+
+
+def load(path):
+    """The network of a checkpoint, from the file alone, in eval mode: see `nlvideo.checkpoint.load`."""
+    from nlvideo import checkpoint  # late: `nlvideo --help` has to answer before torch is imported
+
+    return checkpoint.load(path)

@@ -1,0 +1,68 @@
+"""``nlvideo``: the command line. torch is imported only once there is something to do."""
+
+import os
+import sys
+
+HELP = """\
+nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
+
+usage: nlvideo COMMAND [options]
+
+  fit        train            nlvideo fit -c configs/demo.yaml --name nl --model.net.after.at '{res4: [1]}'
+  validate   clip level       nlvideo validate -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
+  test       video level      nlvideo test -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
+  predict    any video        nlvideo predict video.mp4 --ckpt_path runs/nl/last.ckpt
+
+  nlvideo COMMAND --help      every option of a command
+  nlvideo fit --model.net.help ResNet3d                  the options of the network
+  nlvideo fit ... --print_config                         the whole configuration, without running it
+
+Options come from YAML files (-c, several are merged) and from the command line, which wins.
+NLVIDEO_DEBUG=1 in the environment shows the stack trace of an error.
+"""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Runs a command; the exit status is 0, 1 for a failed run, 2 for a wrong command line."""
+    args = sys.argv[1:] if args is None else args
+    if not args or args[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    if args[0] == "--version":
+        import nlvideo
+
+        print(nlvideo.__version__)
+        return 0
+    if args[0] not in ("fit", "validate", "test", "predict"):
+        print(f"nlvideo: no command {args[0]!r}; expected fit, validate, test or predict", file=sys.stderr)
+        return 2
+    # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        if args[0] == "predict":
+            from nlvideo import predict
+
+            predict.main(args[1:])
+        else:
+            from nlvideo import cli
+
+            cli.VideoCLI(args)
+    except (ValueError, OSError) as error:
+        # What users can mend is a ValueError or an OSError with one line; anything else is a bug and shows its trace.
+        if os.environ.get("NLVIDEO_DEBUG"):
+            raise
+        print(f"nlvideo: {_last_word(error)}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _last_word(error: Exception) -> str:
+    """The message. A DataLoader's worker sends it with its stack trace before it."""
+    message = str(error)
+    if "Original Traceback" in message:
+        message = message.strip().rpartition("\n")[2].partition(": ")[2]
+    return message
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""Attention blocks. The list of imports is the registry: a class named here is found by its short name in YAML."""
+
+from nlvideo.blocks.base import Block
+from nlvideo.blocks.non_local import NonLocal
+from nlvideo.blocks.squeeze_excite import SqueezeExcite
+
+__all__ = ["Block", "NonLocal", "SqueezeExcite"]

@@ -1,0 +1,22 @@
+"""What every attention block keeps to."""
+
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """A module that can fill a plug: [B, C, T, H, W] -> the same shape.
+
+    The first constructor argument is the number of channels C; everything else is keyword-only with a default,
+    because the constructor is the configuration: its typed arguments are the YAML keys, the ``--help`` and what a
+    checkpoint records. To try a new block, write one file with one subclass and add one line to
+    ``nlvideo/blocks/__init__.py``.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        if channels < 1:
+            raise ValueError(f"{type(self).__name__}: channels must be at least 1, got {channels}")
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError

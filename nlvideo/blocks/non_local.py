@@ -1,0 +1,191 @@
+"""The non-local block (Wang, Girshick, Gupta, He, CVPR 2018).
+
+Letters: B clips, C channels, D inner channels, T frames, H x W places in a frame; N query positions, M key
+positions (M < N where the keys are subsampled); G groups of positions that see only each other.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nlvideo import ops
+from nlvideo.blocks.base import Block
+
+Pairwise = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
+
+
+class NonLocal(Block):
+    """Adds to each position a weighted sum over all positions: z_i = W_z y_i + x_i (Wang et al. 2018, Eq. 6),
+    y_i = 1/C(x) sum_j f(x_i, x_j) g(x_j) (Eq. 1).
+
+    ::
+
+        x --+-- theta ------------------ query --+
+            |                                    f -- y -- conv_out -- norm -- (+) --> z
+            +-- max-pool 1x2x2 --+- phi -- key --+                              |
+            |                    +- g --- value -+                              |
+            +-------------------------------------------------------------------+
+
+    Nothing stands after the sum. At the start the block is the identity, as in the paper (section 4.1: the last
+    norm's weight is 0), so that it does not change the output of a trained network it is put into.
+
+    Args:
+        channels: C.
+        pairwise: f, and its normaliser C(x). ``gaussian`` exp(x_i . x_j) (Eq. 2; no theta and phi) and
+            ``embedded_gaussian`` exp(theta_i . phi_j) (Eq. 3) are divided by their sum over j;
+            ``dot_product`` theta_i . phi_j (Eq. 4) and ``concatenation`` relu(w . [theta_i, phi_j]) (Eq. 5) by M.
+        bottleneck: D = C / bottleneck.
+        subsample: keys and values are max-pooled by 1x2x2, a quarter of the pairs (section 3.3).
+        project_first: phi and g before that pooling (mmaction2's order) instead of after it (the paper's code).
+            The two are not equal.
+        scale: scores times D^-0.5 before the softmax. None: on for ``embedded_gaussian`` (the paper's code),
+            off for ``gaussian`` (Eq. 2).
+        domain: which positions are compared: all of the clip, those of one frame (``space``), or those of one
+            place at all times (``time``) (Table 2d).
+        temporal_groups: cuts the clip into that many runs of frames that see only each other: how the paper's
+            code fits 128 frames.
+        bias: of conv_out; theta, phi and g always have one.
+        norm: ``batch``; ``affine``, a frozen scale and shift in its place, for fine-tuning with few clips a GPU;
+            ``none``.
+        init_std: the convolutions start from N(0, init_std^2), as in the paper's code; None leaves PyTorch's start,
+            whose scores differ from each other, so that a network trained from scratch learns faster.
+        init_scale: start of the batch norm's weight; with another `norm`, conv_out's weights are multiplied by
+            it. A network trained from scratch learns faster from 1.
+
+    Raises:
+        ValueError: for an option that would have no effect, and in `forward` where T does not divide by
+            `temporal_groups`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        pairwise: Pairwise = "embedded_gaussian",
+        bottleneck: int = 2,
+        subsample: bool = True,
+        project_first: bool = False,
+        scale: bool | None = None,
+        domain: Literal["spacetime", "space", "time"] = "spacetime",
+        temporal_groups: int = 1,
+        bias: bool = True,
+        norm: Literal["batch", "affine", "none"] = "batch",
+        init_std: float | None = 0.01,
+        init_scale: float = 0.0,
+    ):
+        super().__init__(channels)
+        if pairwise not in ("gaussian", "embedded_gaussian", "dot_product", "concatenation"):
+            raise ValueError(
+                f"NonLocal: pairwise {pairwise!r}; expected gaussian, embedded_gaussian, dot_product or concatenation"
+            )
+        if not 1 <= bottleneck <= channels:
+            raise ValueError(f"NonLocal: bottleneck {bottleneck}; expected 1 to {channels}, the number of channels")
+        if scale and pairwise in ("dot_product", "concatenation"):
+            raise ValueError(f"NonLocal: scale belongs to the softmax; {pairwise} is divided by M, so leave it out")
+        if domain == "time" and subsample:
+            raise ValueError(
+                "NonLocal: domain 'time' compares a place with itself at other times, and pooling over space would "
+                "merge places; set subsample to false"
+            )
+        if project_first and not subsample:
+            raise ValueError("NonLocal: project_first is an order of pooling, but subsample is false; set one of them")
+        if temporal_groups < 1 or (temporal_groups > 1 and domain == "space"):
+            raise ValueError(
+                f"NonLocal: temporal_groups {temporal_groups} with domain {domain!r}; expected at least 1, "
+                "and 1 with 'space', where frames are apart already"
+            )
+        inner = channels // bottleneck
+        self.pairwise = pairwise
+        self.project_first = project_first
+        self.domain = domain
+        self.temporal_groups = temporal_groups
+
+        embedded = pairwise != "gaussian"
+        self.conv_theta = nn.Conv3d(channels, inner, kernel_size=1) if embedded else nn.Identity()
+        self.conv_phi = nn.Conv3d(channels, inner, kernel_size=1) if embedded else nn.Identity()
+        self.conv_g = nn.Conv3d(channels, inner, kernel_size=1)
+        self.conv_concat = nn.Conv3d(2 * inner, 1, kernel_size=1, bias=False) if pairwise == "concatenation" else None
+        self.conv_out = nn.Conv3d(inner, channels, kernel_size=1, bias=bias)
+        self.pool = nn.MaxPool3d((1, 2, 2)) if subsample else nn.Identity()
+        self.norm = _NORMS[norm](channels)
+
+        if scale is None:
+            scale = pairwise == "embedded_gaussian"
+        self.scale = (inner if embedded else channels) ** -0.5 if scale else 1.0
+        self._init_weights(init_std, init_scale)
+
+    def _init_weights(self, init_std: float | None, init_scale: float) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                if init_std is not None:
+                    nn.init.normal_(module.weight, std=init_std)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # The last trained scale of the block; a frozen affine at 0 would never leave it.
+        last = self.norm if isinstance(self.norm, nn.BatchNorm3d) else self.conv_out
+        last.weight.data.mul_(init_scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> the same."""
+        query, key, value = self.project(x)
+        if self.pairwise == "dot_product":
+            y = ops.dot_product_attention(query, key, value)
+        elif self.pairwise == "concatenation":
+            y = ops.concatenation_attention(*self.concatenation_scores(query, key), value)
+        else:
+            y = ops.softmax_attention(query, key, value, self.scale)  # (B*G, N, D)
+        y = self._to_clip(y, x.shape)  # (B, D, T, H, W)
+        return x + self.norm(self.conv_out(y))
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and
+        key have C channels."""
+        query = self.conv_theta(x)
+        if self.project_first:
+            key, value = self.pool(self.conv_phi(x)), self.pool(self.conv_g(x))
+        else:
+            pooled = self.pool(x)
+            key, value = self.conv_phi(pooled), self.conv_g(pooled)
+        return self._to_positions(query), self._to_positions(key), self._to_positions(value)
+
+    def concatenation_scores(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """w . [theta_i, phi_j] = a_i + b_j: (B*G, N, D), (B*G, M, D) -> a (B*G, N), b (B*G, M)."""
+        w_theta, w_phi = self.conv_concat.weight.flatten().chunk(2)  # (D), (D)
+        return F.linear(query, w_theta[None])[..., 0], F.linear(key, w_phi[None])[..., 0]
+
+    def _to_positions(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> (B*G, N, C), N the positions that see each other."""
+        b, c, t, h, w = x.shape
+        if self.domain == "time":
+            return x.permute(0, 3, 4, 2, 1).reshape(b * h * w, t, c)
+        groups = t if self.domain == "space" else self.temporal_groups
+        if t % groups:
+            raise ValueError(
+                f"NonLocal: {t} frames do not divide into temporal_groups {groups}; choose a divisor of {t}"
+            )
+        return x.permute(0, 2, 3, 4, 1).reshape(b * groups, -1, c)
+
+    def _to_clip(self, y: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """(B*G, N, D) -> [B, D, T, H, W], the inverse of `_to_positions`."""
+        b, _, t, h, w = shape
+        if self.domain == "time":
+            return y.reshape(b, h, w, t, -1).permute(0, 4, 3, 1, 2)
+        return y.reshape(b, t, h, w, -1).permute(0, 4, 1, 2, 3)
+
+
+class FrozenAffine(nn.Module):
+    """y = weight * x + bias, by channel; neither is trained. What is left of a batch norm with fixed statistics:
+    weight = s / sqrt(var + eps), bias = b - mean * weight."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.weight[:, None, None, None] + self.bias[:, None, None, None]
+
+
+_NORMS = {"batch": nn.BatchNorm3d, "affine": FrozenAffine, "none": nn.Identity}

@@ -1,0 +1,30 @@
+"""Squeeze-and-excitation (Hu et al., CVPR 2018), with the squeeze over space and time."""
+
+from torch import Tensor, nn
+
+from nlvideo.blocks.base import Block
+
+
+class SqueezeExcite(Block):
+    """Scales each channel by a gate computed from the mean over all positions.
+
+    s = sigmoid(W2 relu(W1 z)), z = mean of x over T, H, W (Hu et al. 2018, Eq. 2 and 3); out = s * x (Eq. 4).
+    In a residual network it stands in the branch, before the sum (plug ``branch``).
+
+    Args:
+        channels: C.
+        reduction: r; W1 maps C -> C/r (at least one channel), W2 maps back.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 16):
+        super().__init__(channels)
+        if reduction < 1:
+            raise ValueError(f"SqueezeExcite: reduction must be at least 1, got {reduction}")
+        squeezed = max(channels // reduction, 1)
+        self.fc1 = nn.Linear(channels, squeezed)
+        self.fc2 = nn.Linear(squeezed, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.mean(dim=(2, 3, 4))  # (B, C)
+        s = self.fc2(self.fc1(z).relu()).sigmoid()  # (B, C)
+        return x * s[:, :, None, None, None]  # (B, C, T, H, W)

@@ -1,0 +1,7 @@
+"""Networks and where blocks stand in them."""
+
+from nlvideo.models.backbone import Backbone
+from nlvideo.models.placement import Placement, resolve_placement
+from nlvideo.models.resnet3d import Insert, ResNet3d
+
+__all__ = ["Backbone", "Insert", "Placement", "ResNet3d", "resolve_placement"]

@@ -1,0 +1,60 @@
+"""What the task and the command line ask of a network."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Backbone(nn.Module):
+    """A network for clips: float, normalised [B, C, T, H, W] -> logits [B, num_classes].
+
+    Args:
+        num_classes: number of logits.
+        init_args: the subclass's constructor arguments (`locals()` on its first line): with them a checkpoint can
+            build the network again.
+    """
+
+    def __init__(self, num_classes: int, init_args: dict[str, Any]):
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes: expected at least 1, got {num_classes}")
+        self.num_classes = num_classes
+        self._init_args = {name: value for name, value in init_args.items() if name not in ("self", "__class__")}
+
+    def config(self) -> dict[str, Any]:
+        """This network as its YAML node: class_path and init_args, plain values only."""
+        return _class_node(type(self), self._init_args)
+
+    def forward(self, video: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def _class_node(cls: type, init_args: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "class_path": f"{cls.__module__}.{cls.__qualname__}",
+        "init_args": {name: _plain(value) for name, value in init_args.items()},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if inspect.isclass(value):
+        return _class_node(value, {})
+    if isinstance(value, functools.partial):
+        # jsonargparse builds a block's factory as partial(instantiate, cls, **init_args).
+        cls = next(part for part in (value.func, *value.args) if inspect.isclass(part))
+        return _class_node(cls, value.keywords)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Callable):
+        raise ValueError(
+            f"{value!r} cannot be written to a checkpoint: give a class or functools.partial of a class, not a function"
+        )
+    return value

@@ -1,0 +1,143 @@
+"""Softmax attention in memory linear in the number of positions.
+
+B clips, N query positions, M key positions, R query positions of one block, D and E channels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from . import reference
+from .inputs import checked_qkv
+
+# Scores in memory at once, 8 MB of float32: few enough for the last level of cache, and enough rows
+# (83 at M = 25,088) for matmuls to run at full speed.
+BLOCK_SCORES = 2**21
+
+FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
+
+
+def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
+    """y_i = sum_j softmax_j(scale * q_i . k_j) v_j: (B, N, D), (B, M, D), (B, M, E) -> (B, N, E).
+
+    Eq. 2 (gaussian: q = k = x) and Eq. 3 (embedded gaussian: q = theta(x), k = phi(x)) of Wang et al.
+    2018, with C(x) = sum_j f.
+
+    The exponential stands between the two products, so all N M scores must be computed. They need not be
+    in memory together: a block of R queries sees all of its M keys, so its softmax is complete, its rows
+    of y are final, and its scores can be forgotten. Backward computes them again, block by block:
+
+        explicit    N M (D + E) multiply-adds forward, N M (2D + 2E) backward    3 N M numbers in memory
+        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    3 R M, at most 3 * 2^21
+
+    That is a sixth more arithmetic at D = E, and still less time on a CPU, where the explicit form waits
+    for its memory. The shapes choose between three ways, so gradients do not change the values:
+
+    - all B N M scores fit in one block: the explicit form, which has nothing to compute again;
+    - a CUDA device with a fused kernel made for these channels: `scaled_dot_product_attention`;
+    - otherwise blocks. They have no second derivative: asking for one is an error.
+
+    Raises ValueError where shapes or dtypes do not fit.
+    """
+    query, key, value = checked_qkv(query, key, value)
+    (b, n, d), (_, m, e) = query.shape, value.shape
+    if b * n * m <= BLOCK_SCORES:
+        return reference.softmax_attention(query, key, value, scale)  # (B, N, E)
+    if query.is_cuda and fused_kernel_fits(d, e, query.dtype):
+        return _fused(query, key, value, scale)  # (B, N, E)
+    return _blocked(query, key, value, scale)  # (B, N, E)
+
+
+def fused_kernel_fits(d: int, e: int, dtype: torch.dtype) -> bool:
+    """Whether PyTorch's fused CUDA kernels are made for D and E channels.
+
+    Flash attention wants D = E <= 256; the memory-efficient kernel takes more, but is not tuned for the
+    512 channels of a block at res4; both want rows of whole 16 bytes, and neither has float64. Where no
+    kernel applies, `scaled_dot_product_attention` silently fills the whole matrix.
+    """
+    return d == e and d <= 256 and d % 8 == 0 and dtype != torch.float64
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    # One head. The kernels refuse a strided last dimension, and flattened positions come transposed.
+    query, key, value = (t.contiguous()[:, None] for t in (query, key, value))  # (B, 1, N or M, D or E)
+    # Without the math backend in the list, a refusal is an error instead of an N x M matrix.
+    with sdpa_kernel(FUSED):
+        return F.scaled_dot_product_attention(query, key, value, scale=scale)[:, 0]  # (B, N, E)
+
+
+# An operator of our own, so that torch.compile sees one node and not a loop of hundreds.
+@torch.library.custom_op("nlvideo::softmax_attention", mutates_args=())
+def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    out = value.new_empty(*query.shape[:2], value.shape[2])  # (B, N, E)
+    for rows in _blocks(query, key):
+        out[:, rows] = _weights(scale * query[:, rows], key) @ value  # (B, R, E)
+    return out
+
+
+@torch.library.custom_op("nlvideo::softmax_attention_backward", mutates_args=())
+def _blocked_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    # With w = softmax(s): ds_ij = w_ij (dw_ij - sum_j w_ij dw_ij), where dw_ij = dy_i . v_j, so that the
+    # sum is dy_i . y_i.
+    mean = (grad * out).sum(-1, keepdim=True, dtype=_sum_dtype(out))  # (B, N, 1)
+    grad_query = query.new_empty(query.shape)  # (B, N, D)
+    grad_key = key.new_zeros(key.shape, dtype=_sum_dtype(key))  # (B, M, D)
+    grad_value = value.new_zeros(value.shape, dtype=_sum_dtype(value))  # (B, M, E)
+    for rows in _blocks(query, key):
+        scaled, grad_out = scale * query[:, rows], grad[:, rows]  # (B, R, D), (B, R, E)
+        weights = _weights(scaled, key)  # (B, R, M)
+        _add_product(grad_value, weights.transpose(1, 2), grad_out)
+        grad_scores = grad_out @ value.transpose(1, 2)  # (B, R, M)
+        grad_scores.sub_(mean[:, rows]).mul_(weights)
+        grad_query[:, rows] = scale * (grad_scores @ key)  # (B, R, D)
+        _add_product(grad_key, grad_scores.transpose(1, 2), scaled)
+    return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype)
+
+
+def _blocks(query: Tensor, key: Tensor) -> list[slice]:
+    rows = max(1, BLOCK_SCORES // (key.shape[0] * key.shape[1]))
+    return [slice(start, start + rows) for start in range(0, query.shape[1], rows)]
+
+
+def _weights(scaled_query: Tensor, key: Tensor) -> Tensor:
+    return torch.softmax(scaled_query @ key.transpose(1, 2), dim=-1)  # (B, R, M)
+
+
+def _sum_dtype(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    # Hundreds of blocks are too many for a sum in bfloat16. Where total has the factors' dtype, the matmul
+    # itself adds to it, which saves a pass over memory.
+    if total.dtype == left.dtype:
+        total.baddbmm_(left, right)
+    else:
+        total += left @ right
+
+
+@_blocked.register_fake
+def _empty_out(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    return value.new_empty(*query.shape[:2], value.shape[2])  # (B, N, E)
+
+
+@_blocked_backward.register_fake
+def _empty_grads(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+
+
+def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
+    query, key, value, ctx.scale = inputs
+    ctx.save_for_backward(query, key, value, output)
+
+
+def _backward(ctx, grad: Tensor) -> tuple:
+    return *_blocked_backward(grad, *ctx.saved_tensors, ctx.scale), None
+
+
+_blocked.register_autograd(_backward, setup_context=_setup_context)

@@ -1,0 +1,172 @@
+"""The folder of a run: what lies in it, and when it is written.
+
+runs/<name>/
+  config.yaml       everything the run was started with
+  metrics.csv       a row for each log step and epoch
+  curves.png        the same as a picture
+  last.ckpt         after each epoch; best.ckpt: of the best clip-level validation
+  fit.json          seconds and epochs of the training
+  validate.json, test.json, predictions.csv        of the latest evaluation
+"""
+
+import csv
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from rich.console import Console
+from rich.table import Table
+
+from nlvideo.plots import plot_curves
+from nlvideo.task import Evaluation
+
+LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
+
+
+class RunFolder(Callback):
+    """Prints a line for each epoch and a table for each evaluation, and writes the files above but checkpoints.
+
+    Args:
+        folder: of the run.
+        config: config.yaml's text.
+    """
+
+    def __init__(self, folder: Path, config: str):
+        self.folder = folder
+        self.config = config
+        self.console = Console()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.started = self.epoch_started = time.monotonic()
+        if stage == "fit" and trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "config.yaml").write_text(self.config)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.epoch_started = time.monotonic()
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = trainer.callback_metrics
+        shown = {
+            "train loss": ("train/loss_epoch", 1, ".3f"),
+            "train top-1 %": ("train/top1", 100, ".1f"),
+            "val clip top-1 %": ("val/clip_top1", 100, ".1f"),
+        }
+        parts = [
+            f"{label} {values[key].item() * scale:{form}}"
+            for label, (key, scale, form) in shown.items()
+            if key in values
+        ]
+        seconds = time.monotonic() - self.epoch_started
+        self.console.print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.0f} s",
+            highlight=False,
+        )
+
+    @rank_zero_only
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        seconds = time.monotonic() - self.started
+        write_json(self.folder / "fit.json", {"seconds": seconds, "epochs": trainer.current_epoch})
+        metrics = self.folder / "metrics.csv"
+        if metrics.is_file():
+            plot_curves(metrics, self.folder / "curves.png")
+        self.console.print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._report(trainer, pl_module.evaluation, "validate", "val")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._report(trainer, pl_module.evaluation, "test", "test")
+
+    @rank_zero_only
+    def _report(self, trainer: Trainer, evaluation: Evaluation, stage: str, split: str) -> None:
+        data = trainer.datamodule
+        seconds = time.monotonic() - self.started
+        samples, missing = data.samples[split], evaluation.missing()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(
+            self.folder / f"{stage}.json",
+            {
+                **evaluation.levels,
+                "num_scored": len(evaluation.labels),
+                "num_videos": evaluation.num_videos,
+                "missing": [str(samples[row].path) for row in missing],
+                "views": f"{data.num_clips} x {data.num_crops}" if stage == "test" else "1",
+                "seconds": seconds,
+            },
+        )
+        if stage == "test":
+            write_predictions(self.folder / "predictions.csv", evaluation, samples, data.class_names)
+
+        table = Table("", "top-1 %", "top-5 %", "mean class %", "loss", "videos")
+        for level, values in evaluation.levels.items():
+            views = f" ({data.num_clips} x {data.num_crops} views averaged)" if level == "video" else ""
+            percent = [f"{100 * values[name]:.2f}" for name in ("top1", "top5", "mean_class")]
+            counted = f"{len(evaluation.labels)} of {evaluation.num_videos}"
+            table.add_row(LEVELS[level] + views, *percent, f"{values['loss']:.4f}", counted)
+        self.console.print(table)
+        for row in missing:
+            self.console.print(f"not read, not counted: {samples[row].path}", highlight=False)
+        self.console.print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
+
+
+def write_predictions(path: Path, evaluation: Evaluation, samples: list, class_names: list[str]) -> None:
+    """A row for each scored video: path, label, prediction, and the averaged score of each class."""
+    rows = evaluation.indices.tolist()
+    scores = pd.DataFrame(evaluation.scores.numpy(), columns=class_names)
+    table = pd.DataFrame(
+        {
+            "path": [str(samples[row].path) for row in rows],
+            "label": evaluation.labels.numpy(),
+            "predicted": evaluation.scores.argmax(dim=1).numpy(),
+        }
+    )
+    write_atomically(path, pd.concat([table, scores], axis=1).to_csv(index=False))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """A reader, or a run that was killed, finds the old file or the new one, never half of one."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def metrics_logger(folder: Path, resumed_at: int | None) -> CSVLogger:
+    """Writes folder/metrics.csv. CSVLogger begins anew where a file lies there; a resumed run goes on with the rows
+    up to the step of its checkpoint."""
+    path = folder / "metrics.csv"
+    rows = []
+    if resumed_at is not None and path.is_file():
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= resumed_at]
+        path.unlink()
+    logger = CSVLogger(folder.parent, name=None, version=folder.name, flush_logs_every_n_steps=10)
+    if rows:
+        logger.experiment.metrics = rows
+        logger.save()
+    return logger
+
+
+def drop_failing_loggers(trainer: Trainer) -> None:
+    """Logging to a service never stops a run: a logger that does not start is left out, with its own words."""
+    started = []
+    for logger in trainer.loggers:
+        try:
+            _ = logger.experiment
+        except Exception as error:  # whatever a third-party client raises, from no network to no login
+            rank_zero_warn(f"{type(logger).__name__} does not start and is left out of this run: {error}")
+        else:
+            started.append(logger)
+    trainer.loggers = started

@@ -1,0 +1,167 @@
+"""Training and evaluation of a video classifier.
+
+Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x W pixels, K classes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor
+from torch.nn import functional as F
+
+from nlvideo import checkpoint as checkpoints
+from nlvideo.metrics import VideoScores, accuracies
+from nlvideo.models import Backbone
+from nlvideo.optim import Optimizer, Schedule
+
+
+@dataclass
+class Evaluation:
+    """What one pass over a set of videos gave.
+
+    Attributes:
+        levels: of "clip" (one centred view) and, in a test, "video" (all views): top1, top5, mean_class, loss.
+        scores: [n, K], averaged softmax of the videos that could be read: of the last level.
+        labels: [n].
+        indices: [n], their rows in the manifest.
+        num_videos: rows of the manifest.
+    """
+
+    levels: dict[str, dict[str, float]]
+    scores: Tensor
+    labels: Tensor
+    indices: Tensor
+    num_videos: int
+
+    def missing(self) -> list[int]:
+        """Rows of the manifest that could not be read."""
+        return sorted(set(range(self.num_videos)) - set(self.indices.tolist()))
+
+
+class VideoClassifier(LightningModule):
+    """A network, its loss and its optimiser.
+
+    Training sees one view of a video. ``validate`` is clip level: one centred clip, one centre crop. ``test`` is
+    video level: the softmax of `num_clips` x `num_crops` views is averaged, one vote a video.
+
+    Args:
+        net: the network.
+        optimizer: which one, and its settings.
+        schedule: of the learning rate.
+        label_smoothing: of the training loss.
+        mean: of the normalisation, in units of the full pixel range: (pixel / 255 - mean) / std.
+        std: of the normalisation.
+        views_per_forward: a test runs at most so many views through the network at once: bounds memory.
+        init_from: a checkpoint whose weights the network starts from, wherever names and shapes agree.
+    """
+
+    def __init__(
+        self,
+        net: Backbone,
+        *,
+        optimizer: Optimizer = Optimizer(),
+        schedule: Schedule = Schedule(),
+        label_smoothing: float = 0.0,
+        mean: float = 0.45,
+        std: float = 0.225,
+        views_per_forward: int = 32,
+        init_from: str | None = None,
+    ):
+        super().__init__()
+        self.net = net
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.label_smoothing = label_smoothing
+        self.mean = mean
+        self.std = std
+        self.views_per_forward = views_per_forward
+        self.init_from = init_from
+        self.clip_scores = VideoScores()
+        self.video_scores = VideoScores()
+        self.evaluation: Evaluation | None = None
+
+    def forward(self, video: Tensor) -> Tensor:
+        """uint8 [B, V, C, T, H, W] -> logits (B, V, K)."""
+        views = video.flatten(0, 1).split(self.views_per_forward)
+        logits = torch.cat([self.net(checkpoints.normalise(view, self.mean, self.std)) for view in views])
+        return logits.float().unflatten(0, video.shape[:2])
+
+    def setup(self, stage: str) -> None:
+        num_classes = self.trainer.datamodule.num_classes
+        if num_classes != self.net.num_classes:
+            raise ValueError(
+                f"the data has {num_classes} classes, the network {self.net.num_classes}; set data.num_classes and "
+                "the network's num_classes to the same number"
+            )
+        if stage == "fit" and self.init_from is not None:
+            rank_zero_info(checkpoints.init_from(self.net, self.init_from))
+
+    def training_step(self, clips, batch_index: int) -> Tensor:
+        logits = self(clips.video)[:, 0]  # (B, K)
+        loss = F.cross_entropy(logits, clips.label, label_smoothing=self.label_smoothing)
+        top1 = (logits.argmax(dim=1) == clips.label).float().mean()
+        size = len(clips.label)
+        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train/top1", top1, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("lr", self.lr_schedulers().get_last_lr()[0])
+        return loss
+
+    def validation_step(self, clips, batch_index: int) -> None:
+        self._evaluation_step(clips)
+
+    def test_step(self, clips, batch_index: int) -> None:
+        self._evaluation_step(clips)
+
+    def _evaluation_step(self, clips) -> None:
+        if clips is None:  # no video of this batch could be read
+            return
+        scores = self(clips.video).softmax(dim=-1)  # (B, V, K)
+        self.clip_scores.update(scores[:, 0], clips.label, clips.index)
+        if scores.shape[1] > 1:
+            self.video_scores.update(scores[:, 1:].mean(dim=1), clips.label, clips.index)
+
+    def on_validation_epoch_end(self) -> None:
+        self._finish_evaluation("val", self.trainer.val_dataloaders, {"clip": self.clip_scores})
+
+    def on_test_epoch_end(self) -> None:
+        levels = {"clip": self.clip_scores, "video": self.video_scores}
+        self._finish_evaluation("test", self.trainer.test_dataloaders, levels)
+
+    def _finish_evaluation(self, stage: str, loader, metrics: dict[str, VideoScores]) -> None:
+        levels = {}
+        for level, metric in metrics.items():
+            scores, labels, indices = metric.compute()
+            metric.reset()
+            if not len(labels):
+                raise ValueError(f"none of the {len(loader.dataset)} videos could be read; see the warnings above")
+            # The scores are probabilities already; a zero would make the loss infinite.
+            loss = F.nll_loss(scores.clamp_min(1e-12).log(), labels).item()
+            levels[level] = {**accuracies(scores, labels), "loss": loss}
+            self.log_dict({f"{stage}/{level}_{name}": value for name, value in levels[level].items()})
+        self.evaluation = Evaluation(levels, scores, labels, indices, len(loader.dataset))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = self.optimizer.build(self.parameters())
+        num_steps = self.trainer.estimated_stepping_batches
+        steps_per_epoch = max(num_steps / self.trainer.max_epochs, 1) if self.trainer.max_epochs > 0 else num_steps
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer,
+            lambda step: self.schedule.multiplier(step / steps_per_epoch, num_steps / steps_per_epoch),
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        data = self.trainer.datamodule
+        checkpoint["nlvideo"] = checkpoints.record(
+            self.net,
+            class_names=data.class_names,
+            preprocessing={**data.preprocessing, "mean": self.mean, "std": self.std},
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        path = Path(str(self.trainer.ckpt_path))
+        checkpoints.check_same_network(self.net, checkpoint, path)

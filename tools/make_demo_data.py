@@ -1,0 +1,106 @@
+"""Write the embedded data set "visitors": short videos, classified by how many different visitors appear.
+
+examples:
+  python tools/make_demo_data.py data/visitors
+  python tools/make_demo_data.py data/visitors_hard --colours 6 --min-visit 6
+"""
+
+import argparse
+import os
+import sys
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nlvideo.data import visitors
+from nlvideo.data.visitors_scene import (
+    COLOURS,
+    IDENTITIES,
+    MAX_VISIT_FRAMES,
+    NUM_CLASSES,
+    STANDARD,
+    VisitorOptions,
+)
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    add = parser.add_argument
+    add("folder", help="where to write; made if missing, left alone if it holds these videos already")
+    size = f"videos, equally many of each of the {NUM_CLASSES} classes (default: %(default)s)"
+    add("--num-train", type=int, default=visitors.NUM_TRAIN, metavar="N", help=f"training {size}")
+    add("--num-val", type=int, default=visitors.NUM_VAL, metavar="N", help=f"validation {size}")
+    add("--train-seed", type=int, default=visitors.TRAIN_SEED, metavar="N", help="default: %(default)s")
+    add("--val-seed", type=int, default=visitors.VAL_SEED, metavar="N", help="default: %(default)s")
+    add(
+        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)"
+    )
+    add("--overwrite", action="store_true", help="replace videos made with other settings")
+    harder = parser.add_argument_group("harder forms")
+    harder.add_argument(
+        "--colours",
+        type=int,
+        default=STANDARD.num_colours,
+        metavar="N",
+        help=f"{NUM_CLASSES} to {len(COLOURS)} (default: %(default)s)",
+    )
+    harder.add_argument(
+        "--min-visit",
+        type=int,
+        default=STANDARD.min_visit_frames,
+        metavar="FRAMES",
+        help=f"the shortest visit; the longest is {MAX_VISIT_FRAMES} frames (default: %(default)s)",
+    )
+    harder.add_argument(
+        "--identity",
+        choices=IDENTITIES,
+        default=STANDARD.identity,
+        help="what tells two visitors apart; digit needs scikit-learn (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def make(arguments: argparse.Namespace) -> visitors.Made:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns) as progress:
+
+        def advance(num_done: int, num_total: int) -> None:
+            if not progress.task_ids:  # first now, so that there is no bar where there is nothing to do
+                progress.add_task("videos", total=num_total)
+            progress.update(progress.task_ids[0], completed=num_done)
+
+        return visitors.make_visitors(
+            arguments.folder,
+            num_train=arguments.num_train,
+            num_val=arguments.num_val,
+            train_seed=arguments.train_seed,
+            val_seed=arguments.val_seed,
+            options=VisitorOptions(arguments.colours, arguments.min_visit, arguments.identity),
+            workers=arguments.workers,
+            overwrite=arguments.overwrite,
+            on_progress=advance,
+        )
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        made = make(arguments)
+    except (ValueError, ImportError, OSError) as error:
+        print(f"make_demo_data: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("make_demo_data: interrupted; the next run starts afresh", file=sys.stderr)
+        return 130
+    size = f"{made.num_videos} videos, {made.num_bytes / 1e6:.0f} MB"
+    if made.was_there:
+        print(f"{made.folder}: already there ({size}), nothing to do")
+    else:
+        print(f"{made.folder}: wrote {size} in {made.seconds:.0f} s, with train.csv, val.csv and classes.txt")
+    print(f"what they look like: {made.contact_sheet}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

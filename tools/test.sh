@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# The tests, with their own set-up. Arguments go to pytest: bash tools/test.sh tests/blocks -k non_local
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash tools/setup.sh
+# Threads that spin while they wait slow the decoding processes beside them.
+export OMP_WAIT_POLICY=PASSIVE
+exec .venv/bin/python -m pytest "$@"
