@@ -114,7 +114,7 @@ class ResNet3d(Backbone):
                 blocks.append(block)
             stages.append(ResStage(nn.ModuleList(blocks)))
         head = Head(channels, num_classes, dropout)
-        pool = nn.MaxPool3d((2, 1, 1))
+        pool = nn.MaxPool3d((2, 1, 1), ceil_mode=True)  # a clip of one frame stays one frame
         self.blocks = nn.ModuleList([stem, stages[0], pool, *stages[1:], head])
         init_net_weights(self)  # before the plugs are filled: a block brings its own
         if not zero_init_residual:

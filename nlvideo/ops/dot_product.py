@@ -15,8 +15,8 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Eq. 4 of Wang et al. 2018. Nothing stands between the two products, so either may come first:
 
-        (Q K^T) V    N M (D + E) multiply-adds forward, twice that backward    N x M numbers in memory
-        Q (K^T V)    (N + M) D E multiply-adds forward, twice that backward    D x E numbers in memory
+        (Q K^T) V    N M (D + E) multiply-adds forward, twice that backward    2 N M numbers in memory
+        Q (K^T V)    (N + M) D E multiply-adds forward, twice that backward    2 D E numbers in memory
 
     The shapes decide which is cheaper, and that alone keeps memory linear: where the first is cheaper,
     N M / (N + M) <= D E / (D + E), hence min(N, M) <= 2 min(D, E), and the matrix is at most twice the

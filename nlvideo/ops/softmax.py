@@ -29,7 +29,7 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     of y are final, and its scores can be forgotten. Backward computes them again, block by block:
 
         explicit    N M (D + E) multiply-adds forward, N M (2D + 2E) backward    3 N M numbers in memory
-        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    3 R M, at most 3 * 2^21
+        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    4 R M, at most 4 * 2^21
 
     That is a sixth more arithmetic at D = E, and still less time on a CPU, where the explicit form waits
     for its memory. The shapes choose between three ways, so gradients do not change the values:
