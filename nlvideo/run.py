@@ -26,6 +26,7 @@ from rich.table import Table
 from nlvideo.plots import plot_curves
 from nlvideo.task import Evaluation
 
+SHOWN_MISSING = 10
 LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
 
 
@@ -113,8 +114,10 @@ class RunFolder(Callback):
             counted = f"{len(evaluation.labels)} of {evaluation.num_videos}"
             table.add_row(LEVELS[level] + views, *percent, f"{values['loss']:.4f}", counted)
         self.console.print(table)
-        for row in missing:
-            self.console.print(f"not read, not counted: {samples[row].path}", highlight=False)
+        for row in missing[:SHOWN_MISSING]:
+            self.console.print(f"not scored: {samples[row].path}", highlight=False)
+        if len(missing) > SHOWN_MISSING:
+            self.console.print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
         self.console.print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
 
 
