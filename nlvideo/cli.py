@@ -25,7 +25,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         lines = [line.strip() for line in message.splitlines() if line.strip()]
-        sys.stderr.write(f"nlvideo: {' '.join(lines)}\n")
+        sys.stderr.write(f"nlvideo: {' '.join(lines)} (--help lists every option)\n")
         raise SystemExit(2)
 
 
@@ -137,7 +137,7 @@ class VideoCLI(LightningCLI):
         return trainer
 
     def _config_text(self) -> str:
-        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
 
 
 def _hush_libraries() -> None:

@@ -33,9 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--num-val", type=int, default=visitors.NUM_VAL, metavar="N", help=f"validation {size}")
     add("--train-seed", type=int, default=visitors.TRAIN_SEED, metavar="N", help="default: %(default)s")
     add("--val-seed", type=int, default=visitors.VAL_SEED, metavar="N", help="default: %(default)s")
-    add(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)"
-    )
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
     add("--overwrite", action="store_true", help="replace videos made with other settings")
     harder = parser.add_argument_group("harder forms")
     harder.add_argument(

@@ -34,6 +34,13 @@ class Backbone(nn.Module):
 
 
 def _class_node(cls: type, init_args: dict[str, Any]) -> dict[str, Any]:
+    """With every default written out: a later version may have others."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(cls).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    init_args = {**defaults, **init_args}
     return {
         "class_path": f"{cls.__module__}.{cls.__qualname__}",
         "init_args": {name: _plain(value) for name, value in init_args.items()},
