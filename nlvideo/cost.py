@@ -1,10 +1,14 @@
 """What a network costs, before it is trained: parameters and multiply-adds, counted on meta tensors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from nlvideo import ops
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,8 @@ class Cost:
 
     Attributes:
         params: trained numbers.
-        macs: multiply-adds ("FLOPs" in the papers) of convolutions, linear layers and matrix products.
+        macs: multiply-adds ("FLOPs" in the papers) of convolutions, linear layers and matrix products, those of
+            attention in the papers' form, with the N x M matrix.
         norm_macs: two for each output of a batch norm, as fvcore counts; some published counts include them.
     """
 
@@ -35,7 +40,7 @@ def count_cost(net: nn.Module, clip: tuple[int, int, int]) -> Cost:
         for module in net.modules()
         if isinstance(module, nn.modules.batchnorm._BatchNorm)
     ]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), explicit_attention(), FlopCounterMode(display=False) as counter:
         net.eval()(torch.empty(1, 3, *clip, device="meta"))
     for hook in hooks:
         hook.remove()
@@ -44,3 +49,17 @@ def count_cost(net: nn.Module, clip: tuple[int, int, int]) -> Cost:
         macs=counter.get_total_flops() // 2,
         norm_macs=2 * sum(outputs),
     )
+
+
+@contextmanager
+def explicit_attention() -> Iterator[None]:
+    """Within it, blocks fill the N x M matrix as the papers do, so that its products are there to be counted."""
+    names = ("softmax_attention", "dot_product_attention", "concatenation_attention")
+    fast = {name: getattr(ops, name) for name in names}
+    for name in names:
+        setattr(ops, name, getattr(ops.reference, name))
+    try:
+        yield
+    finally:
+        for name in names:
+            setattr(ops, name, fast[name])

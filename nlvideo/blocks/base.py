@@ -1,5 +1,7 @@
 """What every attention block keeps to."""
 
+from typing import Any, get_args
+
 from torch import Tensor, nn
 
 
@@ -20,3 +22,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+def check_choice(setting: str, given: Any, literal: Any) -> None:
+    """Raises a ValueError that names the valid ones, if `given` is none of a Literal's values: the command line checks
+    them, Python does not."""
+    valid = get_args(literal)
+    if given not in valid:
+        raise ValueError(f"{setting} {given!r}: expected {', '.join(valid[:-1])} or {valid[-1]}")

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nlvideo import ops
-from nlvideo.blocks.base import Block
+from nlvideo.blocks.base import Block, check_choice
 
 Pairwise = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
+Domain = Literal["spacetime", "space", "time"]
+Norm = Literal["batch", "affine", "none"]
 
 
 class NonLocal(Block):
@@ -55,8 +57,8 @@ class NonLocal(Block):
             it. A network trained from scratch learns faster from 1.
 
     Raises:
-        ValueError: for an option that would have no effect, and in `forward` where T does not divide by
-            `temporal_groups`.
+        ValueError: for an unknown value, an option that would have no effect, and in `forward` where T does not divide
+            by `temporal_groups`.
     """
 
     def __init__(
@@ -68,18 +70,17 @@ class NonLocal(Block):
         subsample: bool = True,
         project_first: bool = False,
         scale: bool | None = None,
-        domain: Literal["spacetime", "space", "time"] = "spacetime",
+        domain: Domain = "spacetime",
         temporal_groups: int = 1,
         bias: bool = True,
-        norm: Literal["batch", "affine", "none"] = "batch",
+        norm: Norm = "batch",
         init_std: float | None = 0.01,
         init_scale: float = 0.0,
     ):
         super().__init__(channels)
-        if pairwise not in ("gaussian", "embedded_gaussian", "dot_product", "concatenation"):
-            raise ValueError(
-                f"NonLocal: pairwise {pairwise!r}; expected gaussian, embedded_gaussian, dot_product or concatenation"
-            )
+        check_choice("NonLocal: pairwise", pairwise, Pairwise)
+        check_choice("NonLocal: domain", domain, Domain)
+        check_choice("NonLocal: norm", norm, Norm)
         if not 1 <= bottleneck <= channels:
             raise ValueError(f"NonLocal: bottleneck {bottleneck}; expected 1 to {channels}, the number of channels")
         if scale and pairwise in ("dot_product", "concatenation"):

@@ -34,16 +34,12 @@ class Backbone(nn.Module):
 
 
 def _class_node(cls: type, init_args: dict[str, Any]) -> dict[str, Any]:
-    """With every default written out: a later version may have others."""
-    defaults = {
-        name: parameter.default
-        for name, parameter in inspect.signature(cls).parameters.items()
-        if parameter.default is not inspect.Parameter.empty
-    }
-    init_args = {**defaults, **init_args}
+    """Defaults are written out: a record stays true when they change."""
+    parameters = inspect.signature(cls).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
     return {
         "class_path": f"{cls.__module__}.{cls.__qualname__}",
-        "init_args": {name: _plain(value) for name, value in init_args.items()},
+        "init_args": {name: _plain(value) for name, value in {**defaults, **init_args}.items()},
     }
 
 

@@ -13,10 +13,12 @@ from pytorchvideo.models.weight_init import init_net_weights
 from torch import Tensor, nn
 
 from nlvideo.blocks import Block, NonLocal, SqueezeExcite
+from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
 from nlvideo.models.placement import STAGES, Placement, resolve_placement
 
 Arch = Literal["c2d", "i3d", "i3d_3x3x3"]
+Geometry = Literal["8x8", "32x2"]
 Residual = Literal["bottleneck", "basic"]
 
 DEPTHS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
@@ -63,7 +65,7 @@ class ResNet3d(Backbone):
         branch: blocks at the end of a residual branch, before the sum: where squeeze-and-excitation stands.
 
     Raises:
-        ValueError: for an unknown depth or an impossible placement.
+        ValueError: for an unknown arch, geometry, residual or depth, or an impossible placement.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class ResNet3d(Backbone):
         num_classes: int = 400,
         *,
         width: int = 64,
-        geometry: Literal["8x8", "32x2"] = "8x8",
+        geometry: Geometry = "8x8",
         residual: Residual = "bottleneck",
         stem_kernel: int = 7,
         zero_init_residual: bool = True,
@@ -82,6 +84,9 @@ class ResNet3d(Backbone):
         branch: Insert = Insert(SqueezeExcite),
     ):
         super().__init__(num_classes, locals())
+        check_choice("arch", arch, Arch)
+        check_choice("geometry", geometry, Geometry)
+        check_choice("residual", residual, Residual)
         depths = _resolve_depths(depth)
         if arch == "i3d_3x3x3" and residual == "basic":
             raise ValueError(
