@@ -22,7 +22,7 @@ from nlvideo.data.visitors_scene import (
 )
 
 
-def parse_arguments() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -56,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         default=STANDARD.identity,
         help="what tells two visitors apart; digit needs scikit-learn (default: %(default)s)",
     )
-    return parser.parse_args()
+    return parser
 
 
 def make(arguments: argparse.Namespace) -> visitors.Made:
@@ -82,7 +82,7 @@ def make(arguments: argparse.Namespace) -> visitors.Made:
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = build_parser().parse_args()
     try:
         made = make(arguments)
     except (ValueError, ImportError, OSError) as error:
