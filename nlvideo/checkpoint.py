@@ -21,11 +21,14 @@ def normalise(video: Tensor, mean: float, std: float) -> Tensor:
     return (video.float() / 255 - mean) / std
 
 
-def record(net: Backbone, *, class_names: list[str], preprocessing: dict[str, Any]) -> dict[str, Any]:
-    """What the entry ``nlvideo`` of a checkpoint holds."""
+def record(
+    net: Backbone, *, class_names: list[str], preprocessing: dict[str, Any], run_config: dict[str, Any]
+) -> dict[str, Any]:
+    """What the entry ``nlvideo`` of a checkpoint holds; `run_config` is the content of the run's config.yaml."""
     return {
         "version": nlvideo.__version__,
         "net": net.config(),
+        "run_config": run_config,
         "class_names": class_names,
         "preprocessing": preprocessing,
     }

@@ -9,6 +9,7 @@ from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import Namespace
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
@@ -109,7 +110,9 @@ class VideoCLI(LightningCLI):
         return {**super()._prepare_subcommand_kwargs(subcommand), **quiet}
 
     def instantiate_trainer(self, **kwargs):
-        callbacks: list[Callback] = [RunFolder(self.folder, self._config_text())]
+        config_text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+        self.model.run_config = yaml.safe_load(config_text)
+        callbacks: list[Callback] = [RunFolder(self.folder, config_text)]
         if self.subcommand == "fit":
             callbacks.append(
                 ModelCheckpoint(
@@ -135,9 +138,6 @@ class VideoCLI(LightningCLI):
         trainer = self.trainer_class(**config)
         drop_failing_loggers(trainer)
         return trainer
-
-    def _config_text(self) -> str:
-        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
 
 
 def _hush_libraries() -> None:

@@ -26,7 +26,7 @@ def saved(tmp_path):
     torch.save(
         {
             "state_dict": {f"net.{name}": weight for name, weight in net.state_dict().items()},
-            "nlvideo": checkpoint.record(net, class_names=["a", "b", "c"], preprocessing=PREPROCESSING),
+            "nlvideo": checkpoint.record(net, class_names=["a", "b", "c"], preprocessing=PREPROCESSING, run_config={}),
         },
         path,
     )
