@@ -54,12 +54,16 @@ def step(whose: str, pairwise: str, frames: int, size: int) -> None:
     print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=32, help="default: %(default)s")
     parser.add_argument("--size", type=int, default=224, help="pixels (default: %(default)s)")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = build_parser().parse_args()
     if options.step:
         step(*options.step, options.frames, options.size)
         return

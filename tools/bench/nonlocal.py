@@ -30,7 +30,8 @@ PLOT_CHANNELS = 64
 
 
 def main() -> None:
-    args = parse()
+    args = build_parser().parse_args()
+    args.repeats = 3 if args.quick else args.repeats
     if args.plot:
         plot(args)
         return
@@ -49,7 +50,7 @@ def main() -> None:
     Console(width=args.width).print(table)
 
 
-def parse() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float64"], default="float32")
@@ -58,9 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit-gb", type=float, default=4.0, help="skip what needs more memory than this")
     parser.add_argument("--width", type=int, help="of the table, where the terminal does not tell")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw time and memory against N instead")
-    args = parser.parse_args()
-    args.repeats = 3 if args.quick else args.repeats
-    return args
+    return parser
 
 
 def measure(pairwise: str, size: tuple[int, int, int], run, args) -> tuple[dict[str, str], dict[str, float]]:
