@@ -21,11 +21,14 @@ def normalise(video: Tensor, mean: float, std: float) -> Tensor:
     return (video.float() / 255 - mean) / std
 
 
-def record(net: Backbone, *, class_names: list[str], preprocessing: dict[str, Any]) -> dict[str, Any]:
-    """What the entry ``nlvideo`` of a checkpoint holds."""
+def record(
+    net: Backbone, *, class_names: list[str], preprocessing: dict[str, Any], run_config: dict[str, Any]
+) -> dict[str, Any]:
+    """What the entry ``nlvideo`` of a checkpoint holds; `run_config` is the content of the run's config.yaml."""
     return {
         "version": nlvideo.__version__,
         "net": net.config(),
+        "run_config": run_config,
         "class_names": class_names,
         "preprocessing": preprocessing,
     }
@@ -44,7 +47,8 @@ def read(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"checkpoint {path}: not a readable torch file ({str(error).splitlines()[0]})") from error
+        reason = "it is damaged, or holds more than tensors and plain values"
+        raise ValueError(f"checkpoint {path}: not a file that torch can load safely: {reason}") from error
     if not isinstance(checkpoint, dict) or "nlvideo" not in checkpoint:
         raise ValueError(f"checkpoint {path}: not written by nlvideo, it has no entry 'nlvideo'")
     return checkpoint
@@ -67,7 +71,7 @@ def build(config: dict[str, Any]) -> Backbone:
     """The network that a YAML node (class_path, init_args) describes."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--net", type=Backbone)
-    return parser.instantiate_classes(parser.parse_object({"net": config})).net
+    return parser.instantiate(parser.parse_object({"net": config})).net
 
 
 def init_from(net: Backbone, path: str | Path) -> str:

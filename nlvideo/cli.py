@@ -1,12 +1,15 @@
 """The command line of `fit`, `validate` and `test`: LightningCLI, with a folder for each run."""
 
+import logging
 import os
 import sys
+import warnings
 from datetime import datetime
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import Namespace
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
@@ -23,12 +26,15 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         lines = [line.strip() for line in message.splitlines() if line.strip()]
-        sys.stderr.write(f"nlvideo: {' '.join(lines)}\n")
+        sys.stderr.write(f"nlvideo: {' '.join(lines)} (--help lists every option)\n")
         raise SystemExit(2)
 
 
 class VideoCLI(LightningCLI):
+    """Parses the command line, runs the command, and leaves its results in the run's folder."""
+
     def __init__(self, args: list[str]):
+        _hush_libraries()
         super().__init__(
             VideoClassifier,
             VideoData,
@@ -42,7 +48,7 @@ class VideoCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        skipped = {"model", "dataloaders", "datamodule"}
+        skipped = {"model", "dataloaders", "datamodule", "verbose"}
         return {
             "fit": {*skipped, "train_dataloaders", "val_dataloaders"},
             "validate": skipped,
@@ -98,8 +104,15 @@ class VideoCLI(LightningCLI):
             if not _logged_in_to_wandb():
                 os.environ.setdefault("WANDB_MODE", "offline")
 
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        """RunFolder prints the results, so Lightning need not (verbose)."""
+        quiet = {} if subcommand == "fit" else {"verbose": False}
+        return {**super()._prepare_subcommand_kwargs(subcommand), **quiet}
+
     def instantiate_trainer(self, **kwargs):
-        callbacks: list[Callback] = [RunFolder(self.folder, self._config_text())]
+        config_text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+        self.model.run_config = yaml.safe_load(config_text)
+        callbacks: list[Callback] = [RunFolder(self.folder, config_text)]
         if self.subcommand == "fit":
             callbacks.append(
                 ModelCheckpoint(
@@ -126,8 +139,19 @@ class VideoCLI(LightningCLI):
         drop_failing_loggers(trainer)
         return trainer
 
-    def _config_text(self) -> str:
-        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+
+def _hush_libraries() -> None:
+    """Leaves out advertisements, and warnings about what nobody who uses nlvideo can change."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        r".*callbacks used to create the checkpoint need to be provided.*",  # a test needs no ModelCheckpoint
+        r"Checkpoint directory .* exists and is not empty",  # our run folder, made a moment ago
+        r"Experiment logs directory .* exists and is not empty",
+        r".*isinstance\(treespec, LeafSpec\).*",
+        r"The '.*_dataloader' does not have many workers",
+    ):
+        warnings.filterwarnings("ignore", message=message)
 
 
 def _logged_in_to_wandb() -> bool:

@@ -1,5 +1,6 @@
 """Pictures of a run and of a sweep. matplotlib only, without a screen."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -45,7 +46,7 @@ def plot_variants(table: pd.DataFrame, png: Path) -> None:
         positions = [i + offset for i in range(len(variants))]
         bars = axis.bar(positions, mean, width=0.38, label=f"{label} level", yerr=[mean - low, high - mean], capsize=3)
         axis.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
-    axis.set_xticks(range(len(variants)), variants)
+    axis.set_xticks(range(len(variants)), [textwrap.fill(variant, 22) for variant in variants], fontsize=8)
     axis.set(ylabel="top-1 accuracy, %", ylim=(0, 112))
     axis.legend(loc="upper left", ncols=2)
     figure.savefig(png, dpi=120)

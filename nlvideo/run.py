@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
-from rich.console import Console
+from rich import get_console  # the one the progress bar draws on: lines go above it
 from rich.table import Table
 
 from nlvideo.plots import plot_curves
 from nlvideo.task import Evaluation
 
+SHOWN_MISSING = 10
 LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
 
 
@@ -40,13 +42,15 @@ class RunFolder(Callback):
     def __init__(self, folder: Path, config: str):
         self.folder = folder
         self.config = config
-        self.console = Console()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.started = self.epoch_started = time.monotonic()
         if stage == "fit" and trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "config.yaml").write_text(self.config)
+            for logger in trainer.loggers:
+                if not isinstance(logger, CSVLogger):  # beside metrics.csv lies config.yaml
+                    logger.log_hyperparams(yaml.safe_load(self.config))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()
@@ -65,7 +69,7 @@ class RunFolder(Callback):
             if key in values
         ]
         seconds = time.monotonic() - self.epoch_started
-        self.console.print(
+        get_console().print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.0f} s",
             highlight=False,
         )
@@ -77,7 +81,7 @@ class RunFolder(Callback):
         metrics = self.folder / "metrics.csv"
         if metrics.is_file():
             plot_curves(metrics, self.folder / "curves.png")
-        self.console.print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
+        get_console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
@@ -112,10 +116,12 @@ class RunFolder(Callback):
             percent = [f"{100 * values[name]:.2f}" for name in ("top1", "top5", "mean_class")]
             counted = f"{len(evaluation.labels)} of {evaluation.num_videos}"
             table.add_row(LEVELS[level] + views, *percent, f"{values['loss']:.4f}", counted)
-        self.console.print(table)
-        for row in missing:
-            self.console.print(f"not read, not counted: {samples[row].path}", highlight=False)
-        self.console.print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
+        get_console().print(table)
+        for row in missing[:SHOWN_MISSING]:
+            get_console().print(f"not scored: {samples[row].path}", highlight=False)
+        if len(missing) > SHOWN_MISSING:
+            get_console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
+        get_console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
 
 
 def write_predictions(path: Path, evaluation: Evaluation, samples: list, class_names: list[str]) -> None:

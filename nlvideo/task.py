@@ -83,6 +83,7 @@ class VideoClassifier(LightningModule):
         self.clip_scores = VideoScores()
         self.video_scores = VideoScores()
         self.evaluation: Evaluation | None = None
+        self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
 
     def forward(self, video: Tensor) -> Tensor:
         """uint8 [B, V, C, T, H, W] -> logits (B, V, K)."""
@@ -158,6 +159,7 @@ class VideoClassifier(LightningModule):
         data = self.trainer.datamodule
         checkpoint["nlvideo"] = checkpoints.record(
             self.net,
+            run_config=self.run_config,
             class_names=data.class_names,
             preprocessing={**data.preprocessing, "mean": self.mean, "std": self.std},
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from nlvideo.ablation import parse_variants, print_table, run_sweep
 
 
-def main() -> int:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-c", "--config", action="append", required=True, help="a YAML recipe; several are merged")
     parser.add_argument(
@@ -22,7 +22,11 @@ def main() -> int:
     )
     parser.add_argument("--seeds", default="0", help="comma-separated (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs and the table")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    options = build_parser().parse_args()
     try:
         seeds = [int(seed) for seed in options.seeds.split(",")]
         options.output.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from nlvideo.data.visitors_scene import (
 )
 
 
-def parse_arguments() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -33,9 +33,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--num-val", type=int, default=visitors.NUM_VAL, metavar="N", help=f"validation {size}")
     add("--train-seed", type=int, default=visitors.TRAIN_SEED, metavar="N", help="default: %(default)s")
     add("--val-seed", type=int, default=visitors.VAL_SEED, metavar="N", help="default: %(default)s")
-    add(
-        "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)"
-    )
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
     add("--overwrite", action="store_true", help="replace videos made with other settings")
     harder = parser.add_argument_group("harder forms")
     harder.add_argument(
@@ -58,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         default=STANDARD.identity,
         help="what tells two visitors apart; digit needs scikit-learn (default: %(default)s)",
     )
-    return parser.parse_args()
+    return parser
 
 
 def make(arguments: argparse.Namespace) -> visitors.Made:
@@ -84,7 +82,7 @@ def make(arguments: argparse.Namespace) -> visitors.Made:
 
 
 def main() -> int:
-    arguments = parse_arguments()
+    arguments = build_parser().parse_args()
     try:
         made = make(arguments)
     except (ValueError, ImportError, OSError) as error:

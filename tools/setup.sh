@@ -22,6 +22,6 @@ if [ -x .venv/bin/nlvideo ] && [ "$(cat .venv/nlvideo-setup 2>/dev/null)" = "$wa
 fi
 
 echo "setting up .venv (once; a download of about 3 GB, a few minutes)"
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+"$python" -m venv .venv
+.venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 echo "$wanted" > .venv/nlvideo-setup

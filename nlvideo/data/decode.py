@@ -1,5 +1,6 @@
 """The only place that opens a video."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,4 +58,5 @@ class Video:
     def _error(self, error: Exception) -> DecodeError:
         # decord's messages begin with a time stamp and a source line and end in a stack trace of its own.
         first_line = str(error).strip().partition("\n")[0]
-        return DecodeError(f"{self.path}: {first_line.rpartition('] ')[2]}")
+        words = re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|cu|h):\d+: (Check failed: )?", "", first_line)
+        return DecodeError(f"{self.path}: {words}")

@@ -107,6 +107,7 @@ class VideoData(LightningDataModule):
             if not self.manifests[split]:
                 raise ValueError(f"data.{split}: not given; `nlvideo {stage}` needs a manifest, a CSV path,label")
             self.samples[split] = read_manifest(self.manifests[split], self.num_classes)
+            read_class_names(self.manifests[split], self.num_classes)  # raises where they disagree
         if stage == "fit" and len(self.samples["train"]) < self.batch_size:
             raise ValueError(
                 f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch; set "

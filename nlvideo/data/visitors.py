@@ -119,9 +119,7 @@ def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
     complete = folder / COMPLETE
     if not complete.exists():
         if folder.exists() and not (folder / STARTED).exists() and any(folder.iterdir()):
-            raise ValueError(
-                f"{folder} is not empty and holds no data set of this kind: name a new or empty folder"
-            )
+            raise ValueError(f"{folder} is not empty and holds no data set of this kind: name a new or empty folder")
         return False
     if overwrite:
         return False
@@ -162,9 +160,7 @@ def _write_videos(videos: list[tuple], workers: int) -> Iterator[None]:
         return
     # Spawned, not forked: the caller may have threads running (torch has), and those do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_leave_interrupts_to_the_parent
-    ) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent) as pool:
         yield from pool.map(_write_one, videos, chunksize=VIDEOS_PER_TASK)
 
 

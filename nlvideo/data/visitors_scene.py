@@ -140,9 +140,7 @@ def draw_scene(rng: np.random.Generator, num_visitors: int, options: VisitorOpti
     return Scene(visitors, tuple(visits), tint, noise_seed=int(rng.integers(2**63)))
 
 
-def _draw_visitors(
-    rng: np.random.Generator, num_visitors: int, options: VisitorOptions
-) -> tuple[Visitor, ...]:
+def _draw_visitors(rng: np.random.Generator, num_visitors: int, options: VisitorOptions) -> tuple[Visitor, ...]:
     names = list(COLOURS)[: options.num_colours]
     if options.identity == "colour":
         colours = rng.choice(names, num_visitors, replace=False)

@@ -69,9 +69,7 @@ def _draw_video(panel, seed: int, index: int, options: VisitorOptions) -> None:
     letters: dict[int, str] = {}
     for visit in scene.visits:
         letters.setdefault(visit.visitor, LETTERS[len(letters)])
-    grid = panel.add_gridspec(
-        2, NUM_VISITS, height_ratios=[7, 1], hspace=0.06, bottom=0.1, top=0.96, **MARGINS
-    )
+    grid = panel.add_gridspec(2, NUM_VISITS, height_ratios=[7, 1], hspace=0.06, bottom=0.1, top=0.96, **MARGINS)
     line = panel.add_subplot(grid[1, :])
     line.set(xlim=(0, NUM_FRAMES), ylim=(0, 1))
     line.axis("off")

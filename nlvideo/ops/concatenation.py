@@ -121,7 +121,7 @@ def _sum(x: Tensor, active: _Active, times_b: bool = False) -> Tensor:
 
 
 def _slices(a: Tensor, b: Tensor, value: Tensor) -> list[slice]:
-    width = max(1, SLICE_NUMBERS[value.device.type] // (a.numel() + b.numel()))
+    width = max(1, SLICE_NUMBERS[value.device.type] // max(1, a.numel() + b.numel()))
     return [slice(start, start + width) for start in range(0, value.shape[2], width)]
 
 
@@ -141,9 +141,7 @@ def _empty_out(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
 
 
 @_sorted_backward.register_fake
-def _empty_grads(
-    grad: Tensor, query_score: Tensor, key_score: Tensor, value: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _empty_grads(grad: Tensor, query_score: Tensor, key_score: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     grad_a, grad_b = query_score.new_empty(query_score.shape), key_score.new_empty(key_score.shape)
     return grad_a, grad_b, _channels_first(value, value.shape[1])
 

@@ -35,9 +35,7 @@ def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tenso
     return _concatenation_weights(query_score, key_score) @ value  # (B, N, E)
 
 
-def attention_weights(
-    pairwise: str, query: Tensor, key: Tensor, positions: Tensor, scale: float = 1.0
-) -> Tensor:
+def attention_weights(pairwise: str, query: Tensor, key: Tensor, positions: Tensor, scale: float = 1.0) -> Tensor:
     """f(x_i, x_j) / C(x) for the chosen query positions i: (B, Q, M), without the other rows.
 
     `query` and `key` are what the operation takes, (B, N, D) and (B, M, D), or for "concatenation" the

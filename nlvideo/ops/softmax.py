@@ -11,9 +11,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from . import reference
 from .inputs import checked_qkv
 
-# Scores in memory at once, 8 MB of float32: few enough for the last level of cache, and enough rows
-# (83 at M = 25,088) for matmuls to run at full speed.
-BLOCK_SCORES = 2**21
+# Up to this many scores, 8 MB of float32, keeping the matrix is faster than computing it again.
+EXPLICIT_SCORES = 2**21
+
+# Scores of one block: 4 MB of float32 stay in cache. Below 128 rows matmuls lose their speed, which costs more.
+BLOCK_SCORES, BLOCK_ROWS = 2**20, 128
 
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
 
@@ -29,12 +31,12 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     of y are final, and its scores can be forgotten. Backward computes them again, block by block:
 
         explicit    N M (D + E) multiply-adds forward, N M (2D + 2E) backward    3 N M numbers in memory
-        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    4 R M, at most 4 * 2^21
+        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    4 R M
 
     That is a sixth more arithmetic at D = E, and still less time on a CPU, where the explicit form waits
     for its memory. The shapes choose between three ways, so gradients do not change the values:
 
-    - all B N M scores fit in one block: the explicit form, which has nothing to compute again;
+    - few scores: the explicit form, which has nothing to compute again;
     - a CUDA device with a fused kernel made for these channels: `scaled_dot_product_attention`;
     - otherwise blocks. They have no second derivative: asking for one is an error.
 
@@ -42,7 +44,7 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     """
     query, key, value = checked_qkv(query, key, value)
     (b, n, d), (_, m, e) = query.shape, value.shape
-    if b * n * m <= BLOCK_SCORES:
+    if b * n * m <= EXPLICIT_SCORES:
         return reference.softmax_attention(query, key, value, scale)  # (B, N, E)
     if query.is_cuda and fused_kernel_fits(d, e, query.dtype):
         return _fused(query, key, value, scale)  # (B, N, E)
@@ -98,7 +100,7 @@ def _blocked_backward(
 
 
 def _blocks(query: Tensor, key: Tensor) -> list[slice]:
-    rows = max(1, BLOCK_SCORES // (key.shape[0] * key.shape[1]))
+    rows = max(BLOCK_ROWS, BLOCK_SCORES // (key.shape[0] * key.shape[1]))
     return [slice(start, start + rows) for start in range(0, query.shape[1], rows)]
 
 

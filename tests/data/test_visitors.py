@@ -93,9 +93,7 @@ def test_order_shapes_and_times_are_not_tied_to_the_class():
     assert len(orders) == 2**3 - 1
     same_shape = [scene.visitors[0].figure == scene.visitors[1].figure for scene in two]
     assert any(same_shape) and not all(same_shape)
-    starts = [
-        np.mean([s.visits[k].start for s in SCENES if s.label == label]) for label in range(4) for k in (0, 3)
-    ]
+    starts = [np.mean([s.visits[k].start for s in SCENES if s.label == label]) for label in range(4) for k in (0, 3)]
     assert np.ptp(starts[0::2]) < 5
     assert np.ptp(starts[1::2]) < 5
 
@@ -152,9 +150,7 @@ def test_encoded_videos_show_their_scenes(made):
         count = coloured(frames)
         assert (count[on] > 20).all()
         assert (count[~on] <= 8).all()  # two blocks of chroma: what compression may leave behind
-        assert (
-            coloured(frames[:, WALL_TOP + 2 :]) == 0
-        ).all()  # a row or two of chroma bleed where they meet
+        assert (coloured(frames[:, WALL_TOP + 2 :]) == 0).all()  # a row or two of chroma bleed where they meet
 
 
 def test_encoded_as_specified(made):
@@ -175,16 +171,12 @@ def test_a_scene_always_gives_the_same_bytes(tmp_path, seed):
 
 
 def test_background_and_noise_have_the_specified_strength():
-    frames = np.stack([render(scene) for scene in SCENES[:8]]).astype(float)[
-        :, :, :12, :10
-    ]  # no figure comes here
+    frames = np.stack([render(scene) for scene in SCENES[:8]]).astype(float)[:, :, :12, :10]  # no figure comes here
     np.testing.assert_allclose(frames.mean(axis=(1, 2, 3)), 105, atol=4 + 1)  # the tint
     assert frames.std(axis=1).mean() == pytest.approx(6, rel=0.05)  # in time: the noise
     texture = frames.mean(axis=1).std(axis=(1, 2)).mean()  # in space, the noise of 64 frames averaged
     assert texture == pytest.approx(np.hypot(2, 6 / 8), rel=0.1)
-    assert (
-        np.ptp(frames[0, 0] - frames[0, 0, :, :, :1], axis=(0, 1)).max() <= 2
-    )  # grey: rounding, and the tint
+    assert np.ptp(frames[0, 0] - frames[0, 0, :, :, :1], axis=(0, 1)).max() <= 2  # grey: rounding, and the tint
 
 
 def test_rises_in_two_frames_sways_and_sinks_in_two():
@@ -298,9 +290,7 @@ def test_an_interrupted_run_is_not_taken_for_complete(tmp_path, without_sheet):
     assert not (tmp_path / "v" / "visitors.json").exists()
     assert not (tmp_path / "v" / "train.csv").exists()
     seen = []
-    made = make_visitors(
-        tmp_path / "v", num_train=4, num_val=4, on_progress=lambda *progress: seen.append(progress)
-    )
+    made = make_visitors(tmp_path / "v", num_train=4, num_val=4, on_progress=lambda *progress: seen.append(progress))
     assert not made.was_there
     assert seen == [(done, 8) for done in range(1, 9)]
     assert not list((tmp_path / "v").glob("*.partial"))

@@ -1,4 +1,4 @@
-"""Time and peak memory of a call. Memory is counted at the allocator, so nothing of it depends on the clock."""
+"""Time and peak memory of a call. Memory is counted at the allocator, so none of it depends on the clock."""
 
 import json
 import tempfile
@@ -10,14 +10,19 @@ from statistics import median
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-
-def median_seconds(call: Callable[[], object], *, repeats: int, device: str) -> float:
-    call()
-    return median(_seconds(call, device) for _ in range(repeats))
+Call = Callable[[], object]
 
 
-def peak_bytes(call: Callable[[], object], *, device: str) -> int:
-    """Bytes alive at once that were allocated during the call, results included, inputs not."""
+def median_seconds(calls: list[Call], *, repeats: int, device: str) -> list[float]:
+    """In turns, so that whatever else the machine does falls on all of them alike."""
+    for call in calls:
+        call()
+    rounds = [[_seconds(call, device) for call in calls] for _ in range(repeats)]
+    return [median(seconds) for seconds in zip(*rounds, strict=True)]
+
+
+def peak_bytes(call: Call, *, device: str) -> int:
+    """Most bytes alive at once of those allocated during the call: results count, inputs do not."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -30,7 +35,7 @@ def peak_bytes(call: Callable[[], object], *, device: str) -> int:
     return peak
 
 
-def allocations(call: Callable[[], object]) -> list[int]:
+def allocations(call: Call) -> list[int]:
     """Every allocation of the call on the CPU in order: bytes taken, or given back as a negative number."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
@@ -38,11 +43,11 @@ def allocations(call: Callable[[], object]) -> list[int]:
         trace = Path(folder) / "trace.json"
         profiler.export_chrome_trace(str(trace))
         events = json.loads(trace.read_text())["traceEvents"]
-    memory = sorted((e for e in events if e["name"] == "[memory]"), key=lambda e: e["ts"])
-    return [e["args"]["Bytes"] for e in memory]
+    memory = sorted((event for event in events if event["name"] == "[memory]"), key=lambda event: event["ts"])
+    return [event["args"]["Bytes"] for event in memory]
 
 
-def _seconds(call: Callable[[], object], device: str) -> float:
+def _seconds(call: Call, device: str) -> float:
     _wait(device)
     start = time.perf_counter()
     call()

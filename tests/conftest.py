@@ -1,0 +1,94 @@
+"""Shared by all tests: real videos, small or with numbered frames, and runs of the real command line on them.
+
+Letters: T frames, H x W pixels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nlvideo.__main__ import main
+from nlvideo.data.encode import write_video
+from nlvideo.data.visitors import make_visitors
+
+ROOT = Path(__file__).parents[1]
+
+# The demo's recipe on the small set, with a network a quarter as wide.
+TINY = [
+    "-c",
+    str(ROOT / "configs" / "demo.yaml"),
+    "--model.net.width=4",
+    "--data.batch_size=8",
+    "--data.eval_batch_size=4",
+    "--data.num_workers=0",
+    "--data.num_clips=3",
+    "--trainer.log_every_n_steps=1",
+]
+
+
+@pytest.fixture(scope="session")
+def visitors(tmp_path_factory) -> Path:
+    """Folder of 24 training and 8 validation videos."""
+    folder = tmp_path_factory.mktemp("visitors")
+    make_visitors(folder, num_train=24, num_val=8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(visitors) -> list[str]:
+    """Arguments of a run that takes seconds."""
+    return [*TINY, f"--data.train={visitors / 'train.csv'}", f"--data.val={visitors / 'val.csv'}"]
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, tiny) -> Path:
+    """Folder of a run of two epochs, one of them after a resume."""
+    runs = tmp_path_factory.mktemp("runs")
+    base = ["fit", *tiny, f"--runs_dir={runs}", "--name=nl"]
+    assert main([*base, "--trainer.max_epochs=1"]) == 0
+    assert main([*base, "--trainer.max_epochs=2", f"--ckpt_path={runs / 'nl' / 'last.ckpt'}"]) == 0
+    return runs / "nl"
+
+
+NUM_BITS = 8
+HEIGHT, WIDTH = 64, 96  # eight stripes of eight pixels: wide enough for any codec's blocks
+
+
+def draw_numbers(numbers) -> np.ndarray:
+    """Frames uint8 [T, H, W, 3] that carry a number from 0 to 255 each, in binary: stripes across the whole width,
+    black for 0 and white for 1, the lowest bit on top. A flip, a crop along the width and a resize leave them
+    readable."""
+    bits = (np.asarray(numbers)[:, None] >> np.arange(NUM_BITS)) & 1  # [T, bits]
+    rows = np.repeat(bits * 255, HEIGHT // NUM_BITS, axis=1).astype(np.uint8)  # [T, H]
+    return np.broadcast_to(rows[:, :, None, None], (len(rows), HEIGHT, WIDTH, 3))
+
+
+@pytest.fixture(scope="session")
+def write_numbered():
+    """write_numbered(path, num_frames, fps=30, **of write_video): frame i of the video carries the number i."""
+
+    def write(path, num_frames, fps=30, **options):
+        write_video(path, draw_numbers(np.arange(num_frames)), fps, **options)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def read_numbers():
+    """read_numbers(frames): the numbers that the pixels of uint8 [..., 3, T, H, W] or, with time_dim=-4,
+    [..., T, 3, H, W] carry, as nested lists."""
+
+    def read(frames: Tensor, time_dim: int = -3) -> list:
+        frames = frames.movedim(time_dim, -4)  # (..., T, 3, H, W)
+        assert frames.dtype == torch.uint8
+        height = frames.shape[-2]
+        middles = (torch.arange(NUM_BITS) * 2 + 1) * height // (2 * NUM_BITS)
+        stripes = frames.float()[..., middles, :].mean(dim=(-3, -1))  # (..., T, bits)
+        assert ((stripes < 64) | (stripes > 192)).all(), "a stripe is neither black nor white"
+        return ((stripes > 128).long() << torch.arange(NUM_BITS)).sum(dim=-1).tolist()
+
+    return read

@@ -1,0 +1,55 @@
+"""Manifests, good and bad: the message names the file, the place and the remedy."""
+
+import pytest
+
+from nlvideo.data.manifest import Sample, read_class_names, read_manifest
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    def write(text):
+        (tmp_path / "train.csv").write_text(text)
+        return tmp_path / "train.csv"
+
+    return write
+
+
+def test_paths_are_relative_to_the_manifest_or_absolute_and_keep_their_spaces(manifest, tmp_path):
+    path = manifest('path,label,note\nair drumming/a b.mp4,1,x\n/data/c.mp4,0,y\n"d, e.mp4",02,\n')
+    assert read_manifest(path, 3) == [
+        Sample(tmp_path / "air drumming/a b.mp4", 1),
+        Sample(tmp_path.__class__("/data/c.mp4"), 0),
+        Sample(tmp_path / "d, e.mp4", 2),
+    ]
+
+
+def test_a_missing_manifest(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"train\.csv: no such file; expected a CSV"):
+        read_manifest(tmp_path / "train.csv", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "train.csv: not a CSV with the header path,label"),
+        ("path,label\n", "train.csv: no videos, only a header"),
+        ("a.mp4,0\nb.mp4,1\n", "train.csv: no column label or path; .* is 'a.mp4,0'"),
+        ("path,class\na.mp4,0\n", "train.csv: no column label; "),
+        ("path,label\na.mp4,0\nb.mp4,2\n", "train.csv, line 3: label '2'; .* from 0 to 1, .*num_classes is 2"),
+        ("path,label\na.mp4,-1\n", "line 2: label '-1'; expected a whole number"),
+        ("path,label\na.mp4,abseiling\n", "line 2: label 'abseiling'"),
+        ("path,label\na.mp4\n", "line 2: label ''"),
+    ],
+)
+def test_bad_manifests(manifest, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_manifest(manifest(text), 2)
+
+
+def test_class_names_lie_beside_the_manifest(manifest, tmp_path):
+    path = manifest("path,label\na.mp4,0\n")
+    assert read_class_names(path, 2) == ["class 0", "class 1"]
+    (tmp_path / "classes.txt").write_text("abseiling\nair drumming\n")
+    assert read_class_names(path, 2) == ["abseiling", "air drumming"]
+    with pytest.raises(ValueError, match=r"classes\.txt: 2 class names, but data\.num_classes is 3"):
+        read_class_names(path, 3)

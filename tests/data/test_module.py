@@ -1,0 +1,96 @@
+"""VideoData from manifests to batches, with and without worker processes."""
+
+import pytest
+import torch
+
+from nlvideo.data.module import VideoData
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, write_numbered):
+    """train.csv: six videos of two classes; val.csv: three, of which one is missing."""
+    folder = tmp_path_factory.mktemp("data")
+    names = [write_numbered(folder / f"{i}.mp4", 20 + i).name for i in range(6)]
+    rows = [f"{name},{i % 2}\n" for i, name in enumerate(names)]
+    (folder / "train.csv").write_text("path,label\n" + "".join(rows))
+    (folder / "val.csv").write_text("path,label\n" + rows[0] + "absent.mp4,1\n" + rows[1])
+    (folder / "classes.txt").write_text("even\nodd\n")
+    return folder
+
+
+def video_data(folder, **options):
+    small = {"clip_frames": 4, "stride": 4, "short_side": None, "crop_size": 64, "test_crop_size": None}
+    small |= {"eval_short_side": None, "num_clips": 2, "num_crops": 3, "batch_size": 3, "num_workers": 0}
+    return VideoData(
+        **{"num_classes": 2, "train": str(folder / "train.csv"), "val": str(folder / "val.csv"), **small, **options}
+    )
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_of_every_stage(folder, read_numbers, num_workers):
+    data = video_data(folder, num_workers=num_workers)
+    data.setup("fit")
+    data.setup("test")
+    torch.manual_seed(0)
+    batches = list(data.train_dataloader())
+    assert [batch.video.shape for batch in batches] == [(3, 1, 3, 4, 64, 64)] * 2
+    assert sorted(torch.cat([batch.index for batch in batches]).tolist()) == [0, 1, 2, 3, 4, 5]
+    for batch in batches:
+        assert batch.video.dtype == torch.uint8
+        assert (batch.label == batch.index % 2).all()
+        for (start, *rest), index in zip(read_numbers(batch.video[:, 0]), batch.index, strict=True):
+            assert rest == [start + 4, start + 8, start + 12]
+            assert 0 <= start <= 20 + index - 13
+
+    (clip, *_), (view, *_) = list(data.val_dataloader()), list(data.test_dataloader())
+    assert clip.video.shape == (1, 1, 3, 4, 64, 64)
+    assert view.video.shape == (1, 7, 3, 4, 64, 64)
+    assert read_numbers(clip.video[0]) == [[3, 7, 11, 15]]
+    assert [batch if batch is None else batch.index.tolist() for batch in data.val_dataloader()] == [[0], None, [2]]
+
+
+def test_spawned_workers_read_the_same_as_this_process(folder, read_numbers):
+    """Workers are forked on Linux and spawned elsewhere."""
+    data = video_data(folder, num_workers=1, eval_batch_size=3)
+    data.setup("test")
+    loader = data.test_dataloader()
+    loader.multiprocessing_context = "spawn"
+    (batch,) = loader
+    assert batch.index.tolist() == [0, 2]
+    assert read_numbers(batch.video[0]) == [[3, 7, 11, 15]] + [[0, 4, 8, 12]] * 3 + [[7, 11, 15, 19]] * 3
+
+
+def test_two_epochs_draw_different_clips(folder, read_numbers):
+    data = video_data(folder, num_workers=2)
+    data.setup("fit")
+    torch.manual_seed(0)
+    loader = data.train_dataloader()
+
+    def starts():
+        found = {}
+        for batch in loader:
+            found |= dict(zip(batch.index.tolist(), (n[0] for n in read_numbers(batch.video[:, 0])), strict=True))
+        return found
+
+    assert starts() != starts()
+
+
+def test_class_names_and_preprocessing(folder):
+    data = video_data(folder)
+    assert data.class_names == ["even", "odd"]
+    assert data.preprocessing == {"clip_frames": 4, "stride": 4, "short_side": None, "crop_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 1}, r"train\.csv, line 3: label '1'"),
+        ({"num_classes": 3}, r"classes\.txt: 2 class names, but data\.num_classes is 3"),
+        ({"train": None}, r"data\.train: not given; `nlvideo fit` needs a manifest"),
+        ({"batch_size": 7}, r"train\.csv: 6 videos do not fill one batch; set data\.batch_size"),
+        ({"batch_size": 0}, r"data\.batch_size: expected at least 1, got 0"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data(folder, options, message):
+    with pytest.raises(ValueError, match=message):
+        video_data(folder, **options).setup("fit")

@@ -1,0 +1,220 @@
+"""The command line, as a user meets it: real runs on real videos, and every kind of bad input."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+import nlvideo
+from nlvideo.__main__ import main
+from nlvideo.data import sampling
+from nlvideo.data.decode import Video
+from nlvideo.data.manifest import read_manifest
+
+
+def test_help_needs_no_torch():
+    code = "import sys; from nlvideo.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("fit", "validate", "test", "predict"):
+        assert command in answer.stdout
+
+
+def test_a_run_leaves_its_files_and_a_resume_goes_on(trained):
+    names = {file.name for file in trained.iterdir()}
+    assert {"config.yaml", "metrics.csv", "curves.png", "last.ckpt", "best.ckpt", "fit.json"} <= names
+    metrics = pd.read_csv(trained / "metrics.csv")
+    epochs = metrics.dropna(subset="train/loss_epoch")
+    assert epochs["epoch"].tolist() == [0, 1]  # the first epoch's rows outlived the resume
+    assert epochs["step"].tolist() == [2, 5]
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["model"]["net"]["init_args"]["width"] == 4
+    checkpoint = torch.load(trained / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 6
+    assert checkpoint["nlvideo"]["run_config"] == config
+
+
+def test_training_in_mixed_precision_lowers_the_loss(tiny, tmp_path):
+    arguments = ["--trainer.max_epochs=5", "--trainer.precision=bf16-mixed", "--data.flip=false", "--data.shift=0"]
+    assert main(["fit", *tiny, f"--runs_dir={tmp_path}", "--name=longer", *arguments]) == 0
+    losses = pd.read_csv(tmp_path / "longer" / "metrics.csv")["train/loss_epoch"].dropna()
+    assert losses.iloc[-1] < losses.iloc[0] - 0.05
+
+
+def test_video_level_equals_numpy(trained, visitors):
+    """`nlvideo test` against views cut, scored and averaged one by one."""
+    assert main(["test", "-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}"]) == 0
+    result = json.loads((trained / "test.json").read_text())
+    predictions = pd.read_csv(trained / "predictions.csv")
+
+    net = nlvideo.load(trained / "last.ckpt")
+    samples = read_manifest(visitors / "val.csv", 4)
+    clip_scores, video_scores = [], []
+    for path, _ in samples:
+        frames = Video(path).frames(np.arange(64)).numpy()  # (64, 3, 64, 64)
+        views = []
+        for start in (sampling.centre_start(57, 64), 0, 4, 7):  # centre; then round(7 * i / 2)
+            clip = frames[start : start + 57 : 8].transpose(1, 0, 2, 3)  # (3, 8, 64, 64)
+            with torch.no_grad():
+                logits = net((torch.from_numpy(clip)[None] / 255 - 0.45) / 0.225)[0].double().numpy()
+            views.append(np.exp(logits) / np.exp(logits).sum())
+        clip_scores.append(views[0])
+        video_scores.append(np.mean(views[1:], axis=0))
+    labels = np.array([sample.label for sample in samples])
+
+    np.testing.assert_allclose(predictions.iloc[:, 3:].to_numpy(), video_scores, atol=1e-5)
+    assert predictions["label"].tolist() == labels.tolist()
+    for level, scores in (("clip", clip_scores), ("video", video_scores)):
+        assert result[level]["top1"] == pytest.approx(np.mean(np.argmax(scores, axis=1) == labels))
+        expected = -np.log(np.array(scores)[np.arange(len(labels)), labels]).mean()
+        assert result[level]["loss"] == pytest.approx(expected, abs=1e-5)
+    assert (result["num_scored"], result["num_videos"]) == (8, 8)
+
+
+def test_validate_is_the_clip_level_of_test(trained):
+    checkpoint = ["-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}"]
+    assert main(["validate", *checkpoint]) == 0
+    assert main(["test", *checkpoint]) == 0
+    validated, tested = (json.loads((trained / f"{stage}.json").read_text()) for stage in ("validate", "test"))
+    assert validated["clip"] == pytest.approx(tested["clip"])
+
+
+def test_unreadable_videos_are_counted_as_missing(trained, visitors, tmp_path, capfd):
+    manifest = tmp_path / "val.csv"
+    rows = pd.read_csv(visitors / "val.csv")
+    rows["path"] = [str(visitors / path) for path in rows["path"]]
+    (tmp_path / "corrupt.mp4").write_bytes(b"not a video" * 100)
+    rows.loc[1, "path"] = str(tmp_path / "corrupt.mp4")
+    rows.loc[6, "path"] = str(tmp_path / "gone.mp4")
+    rows.to_csv(manifest, index=False)
+
+    arguments = ["-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}", f"--data.val={manifest}"]
+    assert main(["test", *arguments, "--data.eval_batch_size=1"]) == 0
+
+    result = json.loads((trained / "test.json").read_text())
+    assert (result["num_scored"], result["num_videos"]) == (6, 8)
+    assert result["missing"] == [str(tmp_path / "corrupt.mp4"), str(tmp_path / "gone.mp4")]
+    shown = capfd.readouterr()
+    assert "6 of 8" in shown.out
+    assert "corrupt.mp4" in shown.err
+
+
+def test_predict_gives_the_scores_of_the_test(trained, visitors, capsys):
+    assert main(["test", "-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}"]) == 0
+    capsys.readouterr()
+    video = pd.read_csv(trained / "predictions.csv").iloc[0]
+    options = ["--ckpt_path", str(trained / "last.ckpt"), "--json", "--num_clips", "3", "--num_crops", "1"]
+    assert main(["predict", video["path"], *options]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert len(result["classes"]) == 4  # fewer than five
+    for row in result["classes"]:
+        assert row["score"] == pytest.approx(video[row["class"]], abs=1e-5)
+
+
+BAD_INPUT = {
+    "unknown key": (["--model.net.widht=8"], 2, "widht"),
+    "unknown block argument": (["--model.net.after.block.pairwize=gaussian"], 2, "pairwize"),
+    "unknown pairwise": (["--model.net.after.block.pairwise=cosine"], 2, "embedded_gaussian"),
+    "unknown preset": (["--model.net.after.at=nl7"], 1, "none, nl1, nl5, nl10, all"),
+    "unknown stage": (["--model.net.after.at={res6: 1}"], 1, "res2, res3, res4, res5"),
+    "index outside": (["--model.net.after.at={res4: [4]}"], 1, "0 to 1"),
+    "missing manifest": (["--data.train=gone.csv"], 1, "gone.csv: no such file"),
+    "label out of range": (["--data.num_classes=3"], 1, "expected a whole number from 0 to 2"),
+    "batch too large": (["--data.batch_size=999"], 1, "batch_size"),
+    "setting without effect": (["--model.schedule.milestones=[3]"], 1, "milestones belong to schedule 'steps'"),
+    "no such checkpoint": (["--ckpt_path=gone.ckpt"], 1, "gone.ckpt: no such file"),
+    "no such weights": (["--model.init_from=gone.ckpt"], 1, "gone.ckpt: no such file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUT)
+def test_bad_input_is_a_line_that_names_the_thing(name, tiny, tmp_path, capsys):
+    given, status, words = BAD_INPUT[name]
+    try:
+        returned = main(["fit", *tiny, *given, f"--runs_dir={tmp_path}", "--trainer.max_epochs=1"])
+    except SystemExit as stop:  # argparse's way out
+        returned = stop.code
+    shown = capsys.readouterr().err
+    assert returned == status
+    assert words in shown
+    assert "Traceback" not in shown
+    assert len(shown.strip().splitlines()) <= 2
+
+
+def test_unknown_yaml_key(tiny, tmp_path, capsys):
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("model: {net: {init_args: {deepth: 50}}}")
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", *tiny, "-c", str(wrong)])
+    assert stop.value.code == 2
+    assert "deepth" in capsys.readouterr().err
+
+
+def test_corrupt_training_video_names_the_file(tiny, visitors, tmp_path, capsys):
+    (tmp_path / "bad.mp4").write_bytes(b"\x00" * 5000)
+    manifest = tmp_path / "train.csv"
+    manifest.write_text("path,label\n" + f"{tmp_path / 'bad.mp4'},0\n" * 8)
+    arguments = ["fit", *tiny, f"--data.train={manifest}", "--data.num_workers=1", f"--runs_dir={tmp_path}"]
+    assert main([*arguments, "--trainer.max_epochs=1"]) == 1
+    shown = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "bad.mp4" in shown
+
+
+def test_checkpoint_of_another_architecture(trained, tiny, capsys):
+    arguments = ["test", *tiny, f"--ckpt_path={trained / 'last.ckpt'}", "--model.net.arch=i3d"]
+    assert main(arguments) == 1
+    shown = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "net.arch is c2d there and i3d here" in shown
+    assert "--model.init_from" in shown
+
+
+def test_evaluation_needs_weights(tiny, capsys):
+    assert main(["test", *tiny]) == 1
+    assert "--ckpt_path" in capsys.readouterr().err
+
+
+def test_a_run_is_not_overwritten_unasked(trained, tiny, capsys):
+    arguments = ["fit", *tiny, f"--runs_dir={trained.parent}", f"--name={trained.name}"]
+    assert main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_unknown_command(capsys):
+    assert main(["train"]) == 2
+    assert "fit, validate, test or predict" in capsys.readouterr().err
+
+
+def test_a_logger_that_does_not_start_is_left_out(tiny, tmp_path, capsys):
+    """What a W&B client without network does, in small."""
+    config = tmp_path / "logger.yaml"
+    logger = {"class_path": "tests_failing_logger.FailingLogger", "init_args": {}}
+    config.write_text(yaml.safe_dump({"trainer": {"logger": logger}}))
+    (tmp_path / "tests_failing_logger.py").write_text(
+        "from lightning.pytorch.loggers import CSVLogger\n"
+        "class FailingLogger(CSVLogger):\n"
+        "    def __init__(self):\n"
+        "        super().__init__('unused')\n"
+        "    @property\n"
+        "    def experiment(self):\n"
+        "        raise ConnectionError('no network')\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.warns(UserWarning, match="FailingLogger does not start .* no network"):
+            status = main(["fit", *tiny, "-c", str(config), f"--runs_dir={tmp_path}", "--trainer.max_epochs=1"])
+    finally:
+        sys.path.remove(str(tmp_path))
+    assert status == 0
+
+
+def test_wandb_runs_offline_in_the_runs_folder(tiny, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # nobody is logged in there
+    arguments = ["--trainer.logger=WandbLogger", f"--runs_dir={tmp_path}", "--name=logged", "--trainer.max_epochs=1"]
+    assert main(["fit", *tiny, *arguments]) == 0
+    assert list((tmp_path / "logged" / "wandb").glob("offline-run-*"))

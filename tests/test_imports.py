@@ -1,0 +1,67 @@
+"""Who may import whom: the rule that keeps each room understandable on its own."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "nlvideo"
+STANDARD = sys.stdlib_module_names
+
+# Room -> what it may import: its own room, the standard library's and these.
+ALLOWED = {
+    "ops": {"torch"},
+    "blocks": {"torch", "nlvideo.ops"},
+    "models": {"torch", "pytorchvideo", "nlvideo.blocks"},
+    "data": {"torch", "torchvision", "lightning", "numpy", "pandas", "av", "matplotlib", "PIL", "sklearn"},
+    "metrics": {"torch", "torchmetrics"},
+    "optim": {"torch"},
+    "cost": {"torch", "nlvideo.ops"},
+    "task": {
+        "torch",
+        "lightning",
+        "nlvideo.models",
+        "nlvideo.metrics",
+        "nlvideo.optim",
+        "nlvideo.checkpoint",
+    },
+}
+
+
+def imports(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def is_allowed(name: str, allowed: set[str]) -> bool:
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in allowed)
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_room_imports_only_what_it_may(room):
+    files = [PACKAGE / f"{room}.py"] if (PACKAGE / f"{room}.py").is_file() else list((PACKAGE / room).rglob("*.py"))
+    assert files
+    foreign = {
+        f"{file.name}: {name}"
+        for file in files
+        for name in imports(file)
+        if name.partition(".")[0] not in STANDARD and not is_allowed(name, {f"nlvideo.{room}", *ALLOWED[room]})
+    }
+    if room == "data":
+        foreign -= {"decode.py: decord"}
+    assert not foreign
+
+
+def test_wandb_is_named_in_yaml_only():
+    assert not [file for file in PACKAGE.rglob("*.py") if any(name.startswith("wandb") for name in imports(file))]
+
+
+def test_decord_is_imported_in_one_place():
+    assert [file.name for file in PACKAGE.rglob("*.py") if "decord" in imports(file)] == ["decode.py"]
