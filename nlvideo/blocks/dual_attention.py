@@ -3,6 +3,7 @@
 Letters: B clips, C channels, T frames, H x W places in a frame, N = T * H * W positions.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -62,7 +63,7 @@ class ChannelAttention(Block):
     def forward_clip(self, x: Tensor) -> Tensor:
         a = x.flatten(2)  # (B, C, N)
         # E sums N products and stands in an exponent: bfloat16 would be wrong by whole units.
-        with torch.autocast(x.device.type, enabled=False):
+        with _no_autocast(x.device.type):
             wide = a.to(torch.promote_types(a.dtype, torch.float32))
             energy = wide @ wide.transpose(1, 2)  # (B, C, C)
             weights = (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)  # (B, C, C)
@@ -128,6 +129,11 @@ class DualAttention(Block):
     def forward_clip(self, x: Tensor) -> Tensor:
         position, channel = self.branches(x)  # (B, C/4, T, H, W) each
         return self.norm(self.conv_out(position + channel)) + x
+
+
+def _no_autocast(device: str) -> AbstractContextManager:
+    """The device meta has no autocast to switch off."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _conv_norm_relu(in_channels: int, channels: int, time_kernel: int) -> nn.Sequential:

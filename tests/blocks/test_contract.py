@@ -91,6 +91,13 @@ def _under_autocast(module, x):
 
 
 @each_block
+def test_runs_on_meta(block):
+    """Where costs are counted."""
+    shape = SHAPES["square"]
+    assert block(64).to("meta")(torch.empty(shape, device="meta")).shape == shape
+
+
+@each_block
 def test_clips_of_a_batch_do_not_see_each_other(block):
     module, x = awake(block(64)).eval(), clip(SHAPES["not square"])
     torch.testing.assert_close(module(x), torch.cat([module(each[None]) for each in x]))
