@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,9 @@ from nlvideo.blocks import Block
 
 # Norms are counted apart; the counter would take each to pieces to see what it multiplies: most of its time.
 NORM_FLOPS = {torch.ops.aten._native_batch_norm_legit_no_training: lambda *shapes, **options: 0}
+
+Clip = tuple[int, int, int]  # T, H, W
+Stages = dict[str, nn.Module]
 
 ATTENTION = ("softmax_attention", "dot_product_attention", "concatenation_attention")
 
@@ -81,7 +86,7 @@ class Part:
     memory: Memory
 
 
-def count_cost(net: nn.Module, clip: tuple[int, int, int]) -> Cost:
+def count_cost(net: nn.Module, clip: Clip) -> Cost:
     """Counts one forward pass in eval mode of a network built on the device ``meta``.
 
     Args:
@@ -91,23 +96,20 @@ def count_cost(net: nn.Module, clip: tuple[int, int, int]) -> Cost:
     return _costs(net, {"net": net}, clip)["net"]
 
 
-def count_parts(net: nn.Module, clip: tuple[int, int, int], batch: int) -> list[Part]:
-    """Counts each of ``net.stages()``, in one pass in eval mode and one in training mode.
+def count_parts(net: nn.Module, clip: Clip, batch: int) -> list[Part]:
+    """Counts each of ``net.stages()``: costs of a clip, memory of a training step of `batch` clips.
 
-    Args:
-        net: on ``meta``; left in training mode.
-        clip: T, H, W of the input.
-        batch: clips of a training step.
+    The network is on ``meta``, and left in training mode.
     """
     stages = net.stages()
     outputs: dict[str, tuple[int, ...]] = {}
+
+    def remember(name: str, module: nn.Module, args: tuple, output: Tensor) -> None:
+        outputs[name] = tuple(output.shape[2:])
+
     with ExitStack() as hooks:
         for name, stage in stages.items():
-            hooks.enter_context(
-                stage.register_forward_hook(
-                    lambda module, args, output, name=name: outputs.update({name: tuple(output.shape[2:])})
-                )
-            )
+            hooks.enter_context(stage.register_forward_hook(partial(remember, name)))
         costs = _costs(net, stages, clip)
     memories = _memories(net, stages, clip, batch)
     return [
@@ -118,9 +120,9 @@ def count_parts(net: nn.Module, clip: tuple[int, int, int], batch: int) -> list[
 def total(name: str, parts: Sequence[Part]) -> Part:
     """The sum of parts, without an output."""
     blocks = sum((part.blocks for part in parts), Counter())
-    cost = Cost(*(sum(numbers) for numbers in zip(*(astuple(part.cost) for part in parts), strict=True)))
-    memory = Memory(*(sum(numbers) for numbers in zip(*(astuple(part.memory) for part in parts), strict=True)))
-    return Part(name, (), blocks, cost, memory)
+    cost = [sum(numbers) for numbers in zip(*(astuple(part.cost) for part in parts), strict=True)]
+    memory = [sum(numbers) for numbers in zip(*(astuple(part.memory) for part in parts), strict=True)]
+    return Part(name, (), blocks, Cost(*cost), Memory(*memory))
 
 
 def count_blocks(module: nn.Module) -> Counter[str]:
@@ -144,7 +146,7 @@ def explicit_attention() -> Iterator[None]:
             setattr(ops, name, fast[name])
 
 
-def _costs(net: nn.Module, stages: dict[str, nn.Module], clip: tuple[int, int, int]) -> dict[str, Cost]:
+def _costs(net: nn.Module, stages: Stages, clip: Clip) -> dict[str, Cost]:
     net.eval()
     video = torch.empty(1, 3, *clip, device="meta")
     with (
@@ -190,9 +192,7 @@ def operator_flops() -> dict[OpOverloadPacket, Callable]:
     }
 
 
-def _memories(
-    net: nn.Module, stages: dict[str, nn.Module], clip: tuple[int, int, int], batch: int
-) -> dict[str, Memory]:
+def _memories(net: nn.Module, stages: Stages, clip: Clip, batch: int) -> dict[str, Memory]:
     net.train()
     computed = _kept_bytes(net, stages, clip, batch)
     with explicit_attention():
@@ -200,7 +200,7 @@ def _memories(
     return {name: Memory(computed[name], explicit[name]) for name in stages}
 
 
-def _kept_bytes(net: nn.Module, stages: dict[str, nn.Module], clip: tuple[int, int, int], batch: int) -> dict[str, int]:
+def _kept_bytes(net: nn.Module, stages: Stages, clip: Clip, batch: int) -> dict[str, int]:
     """What autograd keeps, each memory once, however many operations keep a view of it."""
     own = {_identity(tensor) for tensor in (*net.parameters(), *net.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -228,24 +228,23 @@ def _norm_outputs(net: nn.Module) -> Iterator[list[int]]:
     with ExitStack() as hooks:
         for module in net.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                hook = module.register_forward_hook(lambda module, args, output: sizes.append(output.numel()))
-                hooks.enter_context(hook)
+                hooks.enter_context(module.register_forward_hook(lambda _, args, output: sizes.append(output.numel())))
         yield sizes
 
 
 @contextmanager
-def _added(stages: dict[str, nn.Module], total: Callable[[], int]) -> Iterator[dict[str, int]]:
+def _added(stages: Stages, total: Callable[[], int]) -> Iterator[dict[str, int]]:
     """By how much each stage raises a running total, while the network runs within the context."""
     added: dict[str, int] = {}
+
+    def enter(name: str, *_: Any) -> None:
+        added[name] = -total()
+
+    def leave(name: str, *_: Any) -> None:
+        added[name] += total()
+
     with ExitStack() as hooks:
         for name, stage in stages.items():
-
-            def enter(module: nn.Module, args: tuple, name: str = name) -> None:
-                added[name] = -total()
-
-            def leave(module: nn.Module, args: tuple, output: Tensor, name: str = name) -> None:
-                added[name] += total()
-
-            hooks.enter_context(stage.register_forward_pre_hook(enter))
-            hooks.enter_context(stage.register_forward_hook(leave))
+            hooks.enter_context(stage.register_forward_pre_hook(partial(enter, name)))
+            hooks.enter_context(stage.register_forward_hook(partial(leave, name)))
         yield added

@@ -37,7 +37,8 @@ class Backbone(nn.Module):
         return dict(self.named_children())
 
     def bare(self) -> "Backbone":
-        """The same network, newly made, without blocks: what a table of costs compares it with."""
+        """The same network, newly made, without blocks: what a table of costs compares it with. To be overridden where
+        the constructor places blocks."""
         return type(self)(**self._init_args)
 
     def forward(self, video: Tensor) -> Tensor:

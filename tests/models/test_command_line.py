@@ -3,7 +3,8 @@
 import pytest
 from jsonargparse import ArgumentParser
 
-from nlvideo import blocks
+from nlvideo import blocks, load
+from nlvideo.__main__ import main
 from nlvideo.models import Backbone, DualAttentionHead
 
 SMALL = ["--net=ResNet3d", "--net.depth=[1, 2, 2, 1]", "--net.width=4", "--net.num_classes=5"]
@@ -64,3 +65,18 @@ def test_the_head():
     head = parsed("--net.head=DualAttentionHead", "--net.head.auxiliary=true").stages()["head"]
     assert isinstance(head, DualAttentionHead)
     assert head.proj_position is not None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--model.net.branch.at=all"],
+        ["--model.net.branch.at=all", "--model.net.arch=i3d", "--model.net.branch_position=identity"],
+        [f"--model.net.after={SEVERAL}", "--model.net.head=DualAttentionHead"],
+    ],
+    ids=["SE-C2D", "SE-I3D", "several kinds"],
+)
+def test_networks_with_these_blocks_train(arguments, tiny, tmp_path):
+    short = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+    assert main(["fit", *tiny, *arguments, *short, f"--runs_dir={tmp_path}", "--name=run"]) == 0
+    assert type(load(tmp_path / "run" / "last.ckpt")).__name__ == "ResNet3d"
