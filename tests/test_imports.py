@@ -17,7 +17,7 @@ ALLOWED = {
     "data": {"torch", "torchvision", "lightning", "numpy", "pandas", "av", "matplotlib", "PIL", "sklearn"},
     "metrics": {"torch", "torchmetrics"},
     "optim": {"torch"},
-    "cost": {"torch", "nlvideo.ops"},
+    "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
         "torch",
         "lightning",
