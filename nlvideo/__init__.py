@@ -1,5 +1,10 @@
 """Spacetime attention in video networks."""
 
+import warnings
+
+# pytorchvideo's, at its import: nothing that a user of nlvideo can change.
+warnings.filterwarnings("ignore", message=".*torch.jit.script. is deprecated", category=FutureWarning)
+
 __version__ = "0.1.0"
 
 

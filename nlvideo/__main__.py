@@ -2,7 +2,6 @@
 
 import os
 import sys
-import warnings
 
 HELP = """\
 nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
@@ -39,7 +38,6 @@ def main(args: list[str] | None = None) -> int:
         return 2
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    warnings.filterwarnings("ignore", message=".*torch.jit.script. is deprecated", category=FutureWarning)  # theirs
     try:
         if args[0] == "predict":
             from nlvideo import predict

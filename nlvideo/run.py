@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console  # the one the progress bar draws on: lines go above it
 from rich.table import Table
 
+from nlvideo.cost_tables import Job, stage_table
 from nlvideo.plots import plot_curves
 from nlvideo.predictions import Predictions, write_predictions
 from nlvideo.task import Evaluation
@@ -32,7 +33,8 @@ LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
 
 
 class RunFolder(Callback):
-    """Prints a line for each epoch and a table for each evaluation, and writes the files above but checkpoints.
+    """Prints what the network costs, a line for each epoch and a table for each evaluation, and writes the files above
+    but checkpoints.
 
     Args:
         folder: of the run.
@@ -51,6 +53,12 @@ class RunFolder(Callback):
             for logger in trainer.loggers:
                 if not isinstance(logger, CSVLogger):  # beside metrics.csv lies config.yaml
                     logger.log_hyperparams(yaml.safe_load(self.config))
+
+    @rank_zero_only
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = trainer.datamodule
+        clip = (data.clip_frames, data.crop_size, data.crop_size)
+        get_console().print(stage_table(Job(pl_module.net, clip, data.batch_size)))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()

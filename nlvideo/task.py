@@ -86,7 +86,7 @@ class VideoClassifier(LightningModule):
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
 
     def forward(self, video: Tensor) -> Tensor:
-        """uint8 [B, V, C, T, H, W] -> logits (B, V, K)."""
+        """uint8 [B, V, C, T, H, W] -> logits (B, V, K); in training (B, V, L, K) where the head has L classifiers."""
         views = video.flatten(0, 1).split(self.views_per_forward)
         logits = torch.cat([self.net(checkpoints.normalise(view, self.mean, self.std)) for view in views])
         return logits.float().unflatten(0, video.shape[:2])
@@ -102,10 +102,13 @@ class VideoClassifier(LightningModule):
             rank_zero_info(checkpoints.init_from(self.net, self.init_from))
 
     def training_step(self, clips, batch_index: int) -> Tensor:
-        logits = self(clips.video)[:, 0]  # (B, K)
-        loss = F.cross_entropy(logits, clips.label, label_smoothing=self.label_smoothing)
-        top1 = (logits.argmax(dim=1) == clips.label).float().mean()
         size = len(clips.label)
+        # L classifiers: the network's own first, then the auxiliary ones that its head may have. Their losses add.
+        logits = self(clips.video)[:, 0].view(size, -1, self.net.num_classes)  # (B, L, K)
+        num_classifiers = logits.shape[1]
+        labels = clips.label.repeat_interleave(num_classifiers)  # (B * L)
+        loss = num_classifiers * F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
+        top1 = (logits[:, 0].argmax(dim=1) == clips.label).float().mean()
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
         self.log("train/top1", top1, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         self.log("lr", self.lr_schedulers().get_last_lr()[0])
