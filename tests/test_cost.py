@@ -39,6 +39,18 @@ def test_parameters_of_one_block(channels, params):
     assert sum(each.numel() for each in NonLocal(channels).parameters()) / 1e6 == pytest.approx(params, abs=0.0006)
 
 
+def test_parameters_of_squeeze_excite_in_r50():
+    """2/r sum_s N_s C_s^2 (Hu et al. 2018, Eq. 5), which is their 2.5 million, and our biases."""
+    with torch.device("meta"):
+        plain, filled = ResNet3d("c2d", 50), ResNet3d("c2d", 50, branch=Insert(SqueezeExcite, "all"))
+    blocks = {256: 3, 512: 4, 1024: 6, 2048: 3}
+    weights = sum(2 * count * c * c // 16 for c, count in blocks.items())
+    biases = sum(count * (c + c // 16) for c, count in blocks.items())
+    added = count_cost(filled, (8, 64, 64)).params - count_cost(plain, (8, 64, 64)).params
+    assert added == weights + biases
+    assert weights / 1e6 == pytest.approx(2.5, abs=0.05)
+
+
 def small(**settings):
     with torch.device("meta"):
         return ResNet3d(**{"depth": [1, 1, 1, 1], "width": 8, "num_classes": 5, **settings})

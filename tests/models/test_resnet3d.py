@@ -173,25 +173,6 @@ def test_two_blocks_in_one_plug_are_an_error():
         narrow(after=[Insert(at={"res3": 2}), Insert(blocks.DualAttention, {"res3": [1]})])
 
 
-@pytest.mark.parametrize("auxiliary", [False, True])
-def test_head_of_dual_attention(auxiliary):
-    net = randomised(narrow(head=functools.partial(DualAttentionHead, auxiliary=auxiliary)))
-    head, x = net.stages()["head"], clip(2, 3, 4, 64, 64)
-    assert net(x).shape == ((2, 3, 5) if auxiliary else (2, 5))  # in training
-
-    net.eval()
-    logits = net(x)
-    features = x
-    for block in net.blocks[:-1]:
-        features = block(features)
-    position, channel = (branch.mean(dim=(2, 3, 4)) for branch in head.branches(features))
-    torch.testing.assert_close(logits, (position + channel) @ head.proj.weight.T + head.proj.bias)
-    if auxiliary:
-        head.training = True  # the head alone: its norms stay in eval mode
-        expected = [head.proj(position + channel), head.proj_position(position), head.proj_channel(channel)]
-        torch.testing.assert_close(net(x), torch.stack(expected, dim=1))
-
-
 def test_bare_is_the_network_without_blocks():
     filled = narrow(after=Insert(at="all"), branch=Insert(blocks.SqueezeExcite, "all"), head=DualAttentionHead)
     assert shapes(filled.bare()) == shapes(narrow())
