@@ -80,7 +80,9 @@ def published_tables() -> list[Table]:
 
 
 def _table(columns: Sequence[str], base: str) -> Table:
-    table = Table(*columns, caption=NOTES.format(base=base), caption_justify="left")
+    table = Table(caption=NOTES.format(base=base), caption_justify="left")
+    for name in columns:
+        table.add_column(name, no_wrap=True, min_width=6)
     for name in NUMBERS:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -21,6 +21,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from rich import get_console  # the one the progress bar draws on: lines go above it
+from rich.console import Console
 from rich.table import Table
 
 from nlvideo.cost_tables import Job, stage_table
@@ -29,6 +30,7 @@ from nlvideo.predictions import Predictions, write_predictions
 from nlvideo.task import Evaluation
 
 SHOWN_MISSING = 10
+LOG_WIDTH = 120  # characters
 LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
 
 
@@ -58,7 +60,9 @@ class RunFolder(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = trainer.datamodule
         clip = (data.clip_frames, data.crop_size, data.crop_size)
-        get_console().print(stage_table(Job(pl_module.net, clip, data.batch_size)))
+        # rich takes a log file for a terminal of 80 characters; the table needs more.
+        console = get_console() if get_console().is_terminal else Console(width=LOG_WIDTH)
+        console.print(stage_table(Job(pl_module.net, clip, data.batch_size)))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()

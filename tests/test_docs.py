@@ -71,6 +71,13 @@ def test_every_documented_command_parses(command, capsys, monkeypatch):
         module.build_parser().parse_args(arguments[1:])
 
 
+def test_python_of_the_readme_runs():
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        exec(snippet, {})
+
+
 def test_the_readme_opens_with_the_two_commands():
     opening = (ROOT / "README.md").read_text().split("##")[0]
     assert "bash tools/demo.sh" in opening
