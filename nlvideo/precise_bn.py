@@ -1,10 +1,10 @@
 """Statistics of batch norms over many batches with the weights at rest, in the place of running averages."""
 
-import itertools
+from collections.abc import Iterable
 
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
-from lightning import LightningModule, Trainer
-from torch.utils.data import DataLoader
+from lightning import Trainer
+from torch import Tensor, nn
 
 
 def ends_training(trainer: Trainer) -> bool:
@@ -15,16 +15,14 @@ def ends_training(trainer: Trainer) -> bool:
     return last_epoch or trainer.global_step == trainer.max_steps or trainer.should_stop
 
 
-def update_statistics(task: LightningModule, loader: DataLoader, num_batches: int) -> None:
-    """Means and variances over `num_batches` batches of `loader`, or all where it has fewer. With several processes,
-    each takes its own batches and the results are averaged."""
-    num_batches = min(num_batches, len(loader))
-    task.train()
-    norms = get_bn_modules(task)
-    videos = (clips.video.to(task.device) for clips in itertools.islice(loader, num_batches))
-    with task.trainer.precision_plugin.forward_context():
-        update_bn_stats(task, videos, num_batches)
+def update_statistics(net: nn.Module, videos: Iterable[Tensor], num_batches: int, trainer: Trainer) -> None:
+    """Means and variances over `num_batches` batches of `videos`, float [B, C, T, H, W]; `net` is left in eval mode.
+    With several processes, each takes its own batches and the results are averaged."""
+    net.train()
+    norms = get_bn_modules(net)
+    with trainer.precision_plugin.forward_context():
+        update_bn_stats(net, videos, num_batches)
     for norm in norms:
         for statistic in (norm.running_mean, norm.running_var):
-            statistic.copy_(task.trainer.strategy.reduce(statistic.clone(), reduce_op="mean"))
-    task.eval()
+            statistic.copy_(trainer.strategy.reduce(statistic.clone(), reduce_op="mean"))
+    net.eval()

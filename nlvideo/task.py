@@ -62,7 +62,8 @@ class VideoClassifier(LightningModule):
         init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
             nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
         precise_bn: after the last epoch the statistics of batch norms are computed anew from so many training
-            batches, with the weights at rest; the paper's code takes 200. 0 leaves the running averages.
+            batches (all where there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the
+            running averages.
     """
 
     def __init__(
@@ -144,7 +145,9 @@ class VideoClassifier(LightningModule):
 
     def on_validation_start(self) -> None:
         if self.precise_bn and ends_training(self.trainer):
-            update_statistics(self, self.trainer.train_dataloader, self.precise_bn)
+            loader = self.trainer.train_dataloader
+            videos = (checkpoints.normalise(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
+            update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
 
     def on_validation_epoch_end(self) -> None:
         self._finish_evaluation("val", self.trainer.val_dataloaders, {"clip": self.clip_scores})

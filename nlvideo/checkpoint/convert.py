@@ -94,7 +94,7 @@ def read_foreign(content: Any, path: str | Path) -> Foreign:
         )
     notes = [f"{count} not needed: {reason}" for reason, count in ignored.items()]
     if rest:
-        notes.append(f"no weights: {', '.join(sorted(map(str, rest)))}")
+        notes.append(f"not weights: {', '.join(sorted(map(str, rest)))}")
     subsampled = source.subsampled is not None and any(source.subsampled in name for name in weights)
     hints = _read_slowfast_config(rest.get("cfg")) if source is SLOWFAST else {}
     return Foreign(source, ours, subsampled, notes, hints)
