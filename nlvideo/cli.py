@@ -17,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from nlvideo import checkpoint
 from nlvideo.data.module import VideoData
-from nlvideo.run import RunFolder, drop_failing_loggers, metrics_logger
+from nlvideo.run import RunFolder, drop_failing_loggers, forget_run, metrics_logger
 from nlvideo.task import VideoClassifier
 
 
@@ -86,7 +86,9 @@ class VideoCLI(LightningCLI):
         else:
             config.name = config.name or f"{self.subcommand}-{datetime.now():%Y%m%d-%H%M%S}"
             folder = Path(config.runs_dir) / config.name
-        if self.subcommand == "fit" and (folder / "config.yaml").exists() and not (config.overwrite or given):
+        if self.subcommand == "fit" and config.overwrite and not given:
+            forget_run(folder)
+        elif self.subcommand == "fit" and any(folder.glob("*.ckpt")) and not given:
             raise ValueError(
                 f"{folder} holds a run already: choose another --name, go on with --ckpt_path {folder / 'last.ckpt'}, "
                 "or begin anew with --overwrite true"

@@ -4,10 +4,13 @@ import textwrap
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 import pandas as pd
 
 matplotlib.use("Agg")  # no screen needed
 from matplotlib import pyplot as plt
+
+NAMED_CLASSES, COUNTED_CLASSES = 60, 20  # more names, or numbers in the cells, cannot be read
 
 
 def plot_curves(metrics_csv: Path, png: Path) -> None:
@@ -49,5 +52,30 @@ def plot_variants(table: pd.DataFrame, png: Path) -> None:
     axis.set_xticks(range(len(variants)), [textwrap.fill(variant, 22) for variant in variants], fontsize=8)
     axis.set(ylabel="top-1 accuracy, %", ylim=(0, 112))
     axis.legend(loc="upper left", ncols=2)
+    figure.savefig(png, dpi=120)
+    plt.close(figure)
+
+
+def plot_confusion(confusion: np.ndarray, class_names: list[str], png: Path) -> None:
+    """Rows are labels, columns predictions; the colour is the share of the row.
+
+    Args:
+        confusion: int [K, K].
+    """
+    num_classes = len(class_names)
+    share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = min(4 + 0.22 * num_classes, 14)
+    figure, axis = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    image = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, label="share of the label's videos")
+    axis.set(xlabel="prediction", ylabel="label")
+    if num_classes <= NAMED_CLASSES:
+        axis.set_xticks(range(num_classes), class_names, rotation=90, fontsize=8)
+        axis.set_yticks(range(num_classes), class_names, fontsize=8)
+    if num_classes <= COUNTED_CLASSES:
+        for label in range(num_classes):
+            for guess in range(num_classes):
+                colour = "white" if share[label, guess] > 0.5 else "black"
+                axis.text(guess, label, confusion[label, guess], ha="center", va="center", color=colour, fontsize=8)
     figure.savefig(png, dpi=120)
     plt.close(figure)

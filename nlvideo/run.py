@@ -6,7 +6,7 @@ runs/<name>/
   curves.png        the same as a picture
   last.ckpt         after each epoch; best.ckpt: of the best clip-level validation
   fit.json          seconds and epochs of the training
-  validate.json, test.json, predictions.csv        of the latest evaluation
+  validate.json, test.json, predictions.parquet        of the latest evaluation
 """
 
 import csv
@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
@@ -25,6 +24,7 @@ from rich import get_console  # the one the progress bar draws on: lines go abov
 from rich.table import Table
 
 from nlvideo.plots import plot_curves
+from nlvideo.predictions import Predictions, write_predictions
 from nlvideo.task import Evaluation
 
 SHOWN_MISSING = 10
@@ -108,7 +108,14 @@ class RunFolder(Callback):
             },
         )
         if stage == "test":
-            write_predictions(self.folder / "predictions.csv", evaluation, samples, data.class_names)
+            predictions = Predictions(
+                ids=[str(samples[row].path) for row in evaluation.indices.tolist()],
+                labels=evaluation.labels.numpy(),
+                scores=evaluation.scores.numpy(),
+                class_names=data.class_names,
+                missing=[str(samples[row].path) for row in missing],
+            )
+            write_predictions(self.folder / "predictions.parquet", predictions)
 
         table = Table("", "top-1 %", "top-5 %", "mean class %", "loss", "videos")
         for level, values in evaluation.levels.items():
@@ -124,20 +131,6 @@ class RunFolder(Callback):
         get_console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
 
 
-def write_predictions(path: Path, evaluation: Evaluation, samples: list, class_names: list[str]) -> None:
-    """A row for each scored video: path, label, prediction, and the averaged score of each class."""
-    rows = evaluation.indices.tolist()
-    scores = pd.DataFrame(evaluation.scores.numpy(), columns=class_names)
-    table = pd.DataFrame(
-        {
-            "path": [str(samples[row].path) for row in rows],
-            "label": evaluation.labels.numpy(),
-            "predicted": evaluation.scores.argmax(dim=1).numpy(),
-        }
-    )
-    write_atomically(path, pd.concat([table, scores], axis=1).to_csv(index=False))
-
-
 def write_json(path: Path, content: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
@@ -147,6 +140,14 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(text)
     os.replace(temporary, path)
+
+
+def forget_run(folder: Path) -> None:
+    """Removes what an earlier run left, so that nothing in the folder is of another run than the rest."""
+    for name in ("metrics.csv", "curves.png", "fit.json", "validate.json", "test.json", "predictions.parquet"):
+        (folder / name).unlink(missing_ok=True)
+    for checkpoint in folder.glob("*.ckpt"):
+        checkpoint.unlink()
 
 
 def metrics_logger(folder: Path, resumed_at: int | None) -> CSVLogger:

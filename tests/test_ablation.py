@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from nlvideo.ablation import parse_variants, run_sweep, summarise
+from nlvideo.predictions import read_predictions
 
 
 def test_values_are_split_at_commas_outside_of_brackets():
@@ -38,8 +39,8 @@ def test_a_sweep_trains_tests_and_tabulates(tmp_path, tiny, visitors):
     assert table["gmacs"].iloc[0] < table["gmacs"].iloc[1]
     assert set(table["videos"]) == {"8 of 8"}
     for row, variant in zip(table.itertuples(), variants, strict=True):
-        predictions = pd.read_csv(tmp_path / f"{variant.folder}-seed3" / "predictions.csv")
-        assert row.video_top1 == pytest.approx((predictions["predicted"] == predictions["label"]).mean())
+        predictions = read_predictions(tmp_path / f"{variant.folder}-seed3" / "predictions.parquet")
+        assert row.video_top1 == pytest.approx((predictions.scores.argmax(axis=1) == predictions.labels).mean())
     assert (tmp_path / "results.png").stat().st_size > 1000
     assert len((tmp_path / "results.md").read_text().splitlines()) == 4
 

@@ -15,6 +15,7 @@ from nlvideo.__main__ import main
 from nlvideo.data import sampling
 from nlvideo.data.decode import Video
 from nlvideo.data.manifest import read_manifest
+from nlvideo.predictions import read_predictions
 
 
 def test_help_needs_no_torch():
@@ -49,7 +50,7 @@ def test_video_level_equals_numpy(trained, visitors):
     """`nlvideo test` against views cut, scored and averaged one by one."""
     assert main(["test", "-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}"]) == 0
     result = json.loads((trained / "test.json").read_text())
-    predictions = pd.read_csv(trained / "predictions.csv")
+    predictions = read_predictions(trained / "predictions.parquet")
 
     net = nlvideo.load(trained / "last.ckpt")
     samples = read_manifest(visitors / "val.csv", 4)
@@ -66,8 +67,8 @@ def test_video_level_equals_numpy(trained, visitors):
         video_scores.append(np.mean(views[1:], axis=0))
     labels = np.array([sample.label for sample in samples])
 
-    np.testing.assert_allclose(predictions.iloc[:, 3:].to_numpy(), video_scores, atol=1e-5)
-    assert predictions["label"].tolist() == labels.tolist()
+    np.testing.assert_allclose(predictions.scores, video_scores, atol=1e-5)
+    assert predictions.labels.tolist() == labels.tolist()
     for level, scores in (("clip", clip_scores), ("video", video_scores)):
         assert result[level]["top1"] == pytest.approx(np.mean(np.argmax(scores, axis=1) == labels))
         expected = -np.log(np.array(scores)[np.arange(len(labels)), labels]).mean()
@@ -106,13 +107,14 @@ def test_unreadable_videos_are_counted_as_missing(trained, visitors, tmp_path, c
 def test_predict_gives_the_scores_of_the_test(trained, visitors, capsys):
     assert main(["test", "-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}"]) == 0
     capsys.readouterr()
-    video = pd.read_csv(trained / "predictions.csv").iloc[0]
+    predictions = read_predictions(trained / "predictions.parquet")
+    expected = dict(zip(predictions.class_names, predictions.scores[0], strict=True))
     options = ["--ckpt_path", str(trained / "last.ckpt"), "--json", "--num_clips", "3", "--num_crops", "1"]
-    assert main(["predict", video["path"], *options]) == 0
+    assert main(["predict", predictions.ids[0], *options]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert len(result["classes"]) == 4  # fewer than five
     for row in result["classes"]:
-        assert row["score"] == pytest.approx(video[row["class"]], abs=1e-5)
+        assert row["score"] == pytest.approx(expected[row["class"]], abs=1e-5)
 
 
 BAD_INPUT = {
@@ -181,6 +183,15 @@ def test_a_run_is_not_overwritten_unasked(trained, tiny, capsys):
     arguments = ["fit", *tiny, f"--runs_dir={trained.parent}", f"--name={trained.name}"]
     assert main(arguments) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
+    base = ["fit", *tiny, f"--runs_dir={tmp_path}", "--name=again", "--trainer.max_epochs=1"]
+    assert main([*base, "--model.net.arch=i3d"]) == 0
+    (tmp_path / "again" / "test.json").write_text("{}")
+    assert main([*base, "--overwrite=true"]) == 0
+    assert not (tmp_path / "again" / "test.json").exists()
+    assert nlvideo.load(tmp_path / "again" / "last.ckpt").config()["init_args"]["arch"] == "c2d"
 
 
 def test_unknown_command(capsys):

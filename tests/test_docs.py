@@ -64,6 +64,7 @@ def test_every_documented_command_parses(command, capsys, monkeypatch):
         assert "gone.ckpt: no such file" in capsys.readouterr().err
     else:
         script = ROOT / arguments[0]
+        monkeypatch.syspath_prepend(script.parent)  # as `python script` does
         spec = importlib.util.spec_from_file_location(script.stem, script)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)

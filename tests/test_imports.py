@@ -18,7 +18,7 @@ ALLOWED = {
     "metrics": {"torch", "torchmetrics"},
     "optim": {"torch"},
     "precise_bn": {"torch", "fvcore", "lightning"},
-    "cost": {"torch", "nlvideo.ops"},
+    "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
         "torch",
         "lightning",

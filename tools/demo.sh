@@ -21,7 +21,7 @@ it guesses, and chance is 25 %. The same network with three non-local blocks com
 Clip level is one clip a video, which may step over a short visit; video level averages ten.
 
   runs/demo/results.md, results.csv, results.png     the table above, and as a picture
-  runs/demo/*/curves.png, predictions.csv            each run's learning curves, and its scores for every video
+  runs/demo/*/curves.png, predictions.parquet            each run's learning curves, and its scores for every video
 
 What to try next:
   another pairwise function    .venv/bin/nlvideo fit -c configs/demo.yaml --name dot --model.net.after.block.pairwise dot_product

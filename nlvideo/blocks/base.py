@@ -8,10 +8,12 @@ from torch import Tensor, nn
 class Block(nn.Module):
     """A module that can fill a plug: [B, C, T, H, W] -> the same shape.
 
+    It takes images [B, C, H, W] and sequences [B, C, T] as well: clips of one frame, and clips of one place.
+
     The first constructor argument is the number of channels C; everything else is keyword-only with a default,
     because the constructor is the configuration: its typed arguments are the YAML keys, the ``--help`` and what a
-    checkpoint records. To try a new block, write one file with one subclass and add one line to
-    ``nlvideo/blocks/__init__.py``.
+    checkpoint records. To try a new block, write one file with one subclass that defines `forward_clip`, and add one
+    line to ``nlvideo/blocks/__init__.py``.
     """
 
     def __init__(self, channels: int):
@@ -21,6 +23,17 @@ class Block(nn.Module):
         self.channels = channels
 
     def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W], [B, C, H, W] or [B, C, T] -> the same shape."""
+        if x.ndim not in (3, 4, 5) or x.shape[1] != self.channels:
+            raise ValueError(
+                f"{type(self).__name__}: expected [B, C, T, H, W], [B, C, H, W] or [B, C, T] with C = {self.channels}, "
+                f"got {list(x.shape)}"
+            )
+        clip = x[:, :, None] if x.ndim == 4 else x[..., None, None] if x.ndim == 3 else x
+        return self.forward_clip(clip).reshape(x.shape)
+
+    def forward_clip(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> the same shape."""
         raise NotImplementedError
 
 
@@ -29,4 +42,5 @@ def check_choice(setting: str, given: Any, literal: Any) -> None:
     them, Python does not."""
     valid = get_args(literal)
     if given not in valid:
-        raise ValueError(f"{setting} {given!r}: expected {', '.join(valid[:-1])} or {valid[-1]}")
+        *others, last = map(str, valid)
+        raise ValueError(f"{setting} {given!r}: expected {', '.join(others)} or {last}")

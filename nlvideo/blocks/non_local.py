@@ -39,7 +39,8 @@ class NonLocal(Block):
             ``embedded_gaussian`` exp(theta_i . phi_j) (Eq. 3) are divided by their sum over j;
             ``dot_product`` theta_i . phi_j (Eq. 4) and ``concatenation`` relu(w . [theta_i, phi_j]) (Eq. 5) by M.
         bottleneck: D = C / bottleneck.
-        subsample: keys and values are max-pooled by 1x2x2, a quarter of the pairs (section 3.3).
+        subsample: keys and values are max-pooled by 1x2x2, a quarter of the pairs (section 3.3). Without effect on
+            sequences.
         project_first: phi and g before that pooling (mmaction2's order) instead of after it (the paper's code).
             The two are not equal.
         scale: scores times D^-0.5 before the softmax. None: on for ``embedded_gaussian`` (the paper's code),
@@ -99,6 +100,7 @@ class NonLocal(Block):
             )
         inner = channels // bottleneck
         self.pairwise = pairwise
+        self.subsample = subsample
         self.project_first = project_first
         self.domain = domain
         self.temporal_groups = temporal_groups
@@ -109,7 +111,6 @@ class NonLocal(Block):
         self.conv_g = nn.Conv3d(channels, inner, kernel_size=1)
         self.conv_concat = nn.Conv3d(2 * inner, 1, kernel_size=1, bias=False) if pairwise == "concatenation" else None
         self.conv_out = nn.Conv3d(inner, channels, kernel_size=1, bias=bias)
-        self.pool = nn.MaxPool3d((1, 2, 2)) if subsample else nn.Identity()
         self.norm = _NORMS[norm](channels)
 
         if scale is None:
@@ -128,8 +129,7 @@ class NonLocal(Block):
         last = self.norm if isinstance(self.norm, nn.BatchNorm3d) else self.conv_out
         last.weight.data.mul_(init_scale)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> the same."""
+    def forward_clip(self, x: Tensor) -> Tensor:
         query, key, value = self.project(x)
         if self.pairwise == "dot_product":
             y = ops.dot_product_attention(query, key, value)
@@ -145,11 +145,17 @@ class NonLocal(Block):
         key have C channels."""
         query = self.conv_theta(x)
         if self.project_first:
-            key, value = self.pool(self.conv_phi(x)), self.pool(self.conv_g(x))
+            key, value = self._pool(self.conv_phi(x)), self._pool(self.conv_g(x))
         else:
-            pooled = self.pool(x)
+            pooled = self._pool(x)
             key, value = self.conv_phi(pooled), self.conv_g(pooled)
         return self._to_positions(query), self._to_positions(key), self._to_positions(value)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, C, T, H/2, W/2] where subsampled; an axis of one place, as in a sequence, keeps it."""
+        if not self.subsample:
+            return x
+        return F.max_pool3d(x, (1, min(2, x.shape[3]), min(2, x.shape[4])))
 
     def concatenation_scores(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """w . [theta_i, phi_j] = a_i + b_j: (B*G, N, D), (B*G, M, D) -> a (B*G, N), b (B*G, M)."""

@@ -9,7 +9,8 @@ class SqueezeExcite(Block):
     """Scales each channel by a gate computed from the mean over all positions.
 
     s = sigmoid(W2 relu(W1 z)), z = mean of x over T, H, W (Hu et al. 2018, Eq. 2 and 3); out = s * x (Eq. 4).
-    In a residual network it stands in the branch, before the sum (plug ``branch``).
+    In a residual network it stands in the branch, before the sum (plug ``branch``). It is not the identity at first:
+    s starts near sigmoid(0) = 1/2.
 
     Args:
         channels: C.
@@ -24,7 +25,7 @@ class SqueezeExcite(Block):
         self.fc1 = nn.Linear(channels, squeezed)
         self.fc2 = nn.Linear(squeezed, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward_clip(self, x: Tensor) -> Tensor:
         z = x.mean(dim=(2, 3, 4))  # (B, C)
         s = self.fc2(self.fc1(z).relu()).sigmoid()  # (B, C)
         return x * s[:, :, None, None, None]  # (B, C, T, H, W)

@@ -1,7 +1,18 @@
 """Networks and where blocks stand in them."""
 
 from nlvideo.models.backbone import Backbone
+from nlvideo.models.head import DualAttentionHead, Head
+from nlvideo.models.insert import insert_blocks
 from nlvideo.models.placement import Placement, resolve_placement
 from nlvideo.models.resnet3d import Insert, ResNet3d
 
-__all__ = ["Backbone", "Insert", "Placement", "ResNet3d", "resolve_placement"]
+__all__ = [
+    "Backbone",
+    "DualAttentionHead",
+    "Head",
+    "Insert",
+    "Placement",
+    "ResNet3d",
+    "insert_blocks",
+    "resolve_placement",
+]

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 class Backbone(nn.Module):
     """A network for clips: float, normalised [B, C, T, H, W] -> logits [B, num_classes].
 
+    In training a head with auxiliary classifiers gives [B, L, num_classes]: its own logits first, then theirs. The
+    loss is the sum over L.
+
     Args:
         num_classes: number of logits.
         init_args: the subclass's constructor arguments (`locals()` on its first line): with them a checkpoint can
@@ -28,6 +31,15 @@ class Backbone(nn.Module):
     def config(self) -> dict[str, Any]:
         """This network as its YAML node: class_path and init_args, plain values only."""
         return _class_node(type(self), self._init_args)
+
+    def stages(self) -> dict[str, nn.Module]:
+        """Its parts by name, in the order in which a clip goes through them: the rows of a table of costs."""
+        return dict(self.named_children())
+
+    def bare(self) -> "Backbone":
+        """The same network, newly made, without blocks: what a table of costs compares it with. To be overridden where
+        the constructor places blocks."""
+        return type(self)(**self._init_args)
 
     def forward(self, video: Tensor) -> Tensor:
         raise NotImplementedError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pytorchvideo.models.resnet import ResStage, create_bottleneck_block
+from pytorchvideo.models.resnet import ResStage
 from pytorchvideo.models.stem import create_res_basic_stem
 from pytorchvideo.models.weight_init import init_net_weights
 from torch import Tensor, nn
@@ -16,13 +16,14 @@ from nlvideo.blocks import Block, NonLocal, SqueezeExcite
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
 from nlvideo.models.freeze import freeze_batch_norms
+from nlvideo.models.head import Head
 from nlvideo.models.placement import STAGES, Placement, resolve_placement
+from nlvideo.models.residual import Arch, Residual, ResidualBlock
 
-Arch = Literal["c2d", "i3d", "i3d_3x3x3"]
 Geometry = Literal["8x8", "32x2"]
 Pool1 = Literal["padded", "unpadded"]
 FreezeBN = Literal["none", "affine"]
-Residual = Literal["bottleneck", "basic"]
+Position = Literal["standard", "pre", "post", "identity"]
 
 DEPTHS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
 
@@ -45,11 +46,11 @@ class ResNet3d(Backbone):
 
     ::
 
-        stem - res2 - pool - res3 - res4 - res5 - mean over T, H, W - dropout - linear
+        stem - res2 - pool - res3 - res4 - res5 - head: mean over T, H, W - dropout - linear
         a residual block: after(relu(shortcut + branch(residual)))
 
-    Parameters keep pytorchvideo's names; what fills a plug lies under ``.after`` and ``.branch`` of its residual
-    block, so it renames none of them.
+    Parameters keep pytorchvideo's names; what fills a plug lies under the plug's name in its residual block, so it
+    renames none of them.
 
     Args:
         arch: ``c2d`` has no convolution over time. ``i3d`` inflates the first 1x1 convolution of every other
@@ -68,8 +69,12 @@ class ResNet3d(Backbone):
         dropout: probability, before the linear layer.
         freeze_bn: ``affine`` has a frozen scale and shift in the place of each batch norm, blocks' included: to go on
             from a trained network with few clips a GPU. ``init_from`` folds the trained statistics into it.
-        after: blocks behind a residual block: where non-local blocks stand.
+        after: blocks behind a residual block: where non-local blocks stand. A list has blocks of several kinds, each
+            with its place.
         branch: blocks at the end of a residual branch, before the sum: where squeeze-and-excitation stands.
+        branch_position: moves the blocks of `branch` (Hu et al. 2018, Fig. 5): ``standard``; ``pre``, before the
+            residual branch; ``post``, after sum and ReLU; ``identity``, on the shortcut.
+        head: `Head` or `DualAttentionHead`.
 
     Raises:
         ValueError: for an unknown arch, geometry, residual or depth, or an impossible placement.
@@ -89,8 +94,10 @@ class ResNet3d(Backbone):
         zero_init_residual: bool = True,
         dropout: float = 0.5,
         freeze_bn: FreezeBN = "none",
-        after: Insert = Insert(NonLocal),
+        after: Insert | list[Insert] = Insert(NonLocal),
         branch: Insert = Insert(SqueezeExcite),
+        branch_position: Position = "standard",
+        head: Callable[[int, int, float], Head] = Head,
     ):
         super().__init__(num_classes, locals())
         check_choice("arch", arch, Arch)
@@ -98,6 +105,7 @@ class ResNet3d(Backbone):
         check_choice("pool1", pool1, Pool1)
         check_choice("freeze_bn", freeze_bn, FreezeBN)
         check_choice("residual", residual, Residual)
+        check_choice("branch_position", branch_position, Position)
         depths = _resolve_depths(depth)
         if arch == "i3d_3x3x3" and residual == "basic":
             raise ValueError(
@@ -131,117 +139,34 @@ class ResNet3d(Backbone):
                 channels = block.channels
                 blocks.append(block)
             stages.append(ResStage(nn.ModuleList(blocks)))
-        head = Head(channels, num_classes, dropout)
         pool = nn.MaxPool3d((2, 1, 1), ceil_mode=True)  # a clip of one frame stays one frame
-        self.blocks = nn.ModuleList([stem, stages[0], pool, *stages[1:], head])
+        self.blocks = nn.ModuleList([stem, stages[0], pool, *stages[1:], head(channels, num_classes, dropout)])
         init_net_weights(self)  # before the plugs are filled: a block brings its own
         if not zero_init_residual:
             for norm in self.modules():
                 if getattr(norm, "block_final_bn", False):
                     nn.init.ones_(norm.weight)
 
-        stage_named = dict(zip(STAGES, stages, strict=True))
-        for plug, insert in (("after", after), ("branch", branch)):
+        inserts = [("after", insert) for insert in (after if isinstance(after, list) else [after])]
+        inserts.append(("branch" if branch_position == "standard" else branch_position, branch))
+        for plug, insert in inserts:
             for name, indices in resolve_placement(insert.at, depths).items():
                 for i in indices:
-                    residual_block = stage_named[name].res_blocks[i]
-                    setattr(residual_block, plug, insert.block(residual_block.channels))
+                    self.stages()[name].res_blocks[i].fill(plug, insert.block)
         if freeze_bn == "affine":
             freeze_batch_norms(self)
+
+    def stages(self) -> dict[str, nn.Module]:
+        return dict(zip(("stem", "res2", "pool2", "res3", "res4", "res5", "head"), self.blocks, strict=True))
+
+    def bare(self) -> "ResNet3d":
+        return type(self)(**{**self._init_args, "after": [], "branch": Insert(), "head": Head})
 
     def forward(self, video: Tensor) -> Tensor:
         """[B, 3, T, H, W] -> [B, K]."""
         for block in self.blocks:
             video = block(video)
         return video
-
-
-class ResidualBlock(nn.Module):
-    """after(relu(shortcut + branch(residual))): [B, C, T, H, W] -> [B, C', T, H/stride, W/stride].
-
-    Args:
-        in_channels: C.
-        inner: channels of the 3x3 convolution. C' is four times that with bottlenecks, else the same.
-        stride: of the first 3x3 convolution, in space.
-        arch: which convolution sees three frames.
-        residual: the form of the residual branch.
-    """
-
-    def __init__(self, in_channels: int, inner: int, *, stride: int, arch: Arch, residual: Residual):
-        super().__init__()
-        self.channels = inner * (4 if residual == "bottleneck" else 1)
-        projected = in_channels != self.channels or stride > 1
-        self.branch1_conv = (
-            nn.Conv3d(in_channels, self.channels, 1, stride=(1, stride, stride), bias=False)
-            if projected
-            else nn.Identity()
-        )
-        self.branch1_norm = nn.BatchNorm3d(self.channels) if projected else nn.Identity()
-        self.branch2 = (
-            _bottleneck(in_channels, inner, self.channels, stride, arch)
-            if residual == "bottleneck"
-            else BasicBranch(in_channels, inner, stride, time_kernel=1 if arch == "c2d" else 3)
-        )
-        self.branch = nn.Identity()
-        self.activation = nn.ReLU(inplace=True)
-        self.after = nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        shortcut = self.branch1_norm(self.branch1_conv(x))
-        return self.after(self.activation(shortcut + self.branch(self.branch2(x))))
-
-
-def _bottleneck(in_channels: int, inner: int, channels: int, stride: int, arch: Arch) -> nn.Module:
-    time_a = 3 if arch == "i3d" else 1
-    time_b = 3 if arch == "i3d_3x3x3" else 1
-    return create_bottleneck_block(
-        dim_in=in_channels,
-        dim_inner=inner,
-        dim_out=channels,
-        conv_a_kernel_size=(time_a, 1, 1),
-        conv_a_stride=(1, 1, 1),
-        conv_a_padding=(time_a // 2, 0, 0),
-        conv_b_kernel_size=(time_b, 3, 3),
-        conv_b_stride=(1, stride, stride),
-        conv_b_padding=(time_b // 2, 1, 1),
-    )
-
-
-class BasicBranch(nn.Module):
-    """conv - norm - relu - conv - norm, 3x3 in space (He et al. 2016, Fig. 5 left); the first may see three frames.
-    [B, C, T, H, W] -> [B, channels, T, H/stride, W/stride]."""
-
-    def __init__(self, in_channels: int, channels: int, stride: int, *, time_kernel: int):
-        super().__init__()
-        self.conv_a = nn.Conv3d(
-            in_channels,
-            channels,
-            kernel_size=(time_kernel, 3, 3),
-            stride=(1, stride, stride),
-            padding=(time_kernel // 2, 1, 1),
-            bias=False,
-        )
-        self.norm_a = nn.BatchNorm3d(channels)
-        self.act_a = nn.ReLU(inplace=True)
-        self.conv_b = nn.Conv3d(channels, channels, kernel_size=(1, 3, 3), padding=(0, 1, 1), bias=False)
-        self.norm_b = nn.BatchNorm3d(channels)
-        self.norm_b.block_final_bn = True  # pytorchvideo's mark for a norm whose weight starts at 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.act_a(self.norm_a(self.conv_a(x)))
-        return self.norm_b(self.conv_b(x))
-
-
-class Head(nn.Module):
-    """Mean over T, H, W, dropout, linear: [B, C, T, H, W] -> [B, K]."""
-
-    def __init__(self, channels: int, num_classes: int, dropout: float):
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.proj = nn.Linear(channels, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.proj(self.dropout(x.mean(dim=(2, 3, 4))))
 
 
 def _resolve_depths(depth: int | list[int]) -> list[int]:

@@ -5,9 +5,9 @@ of Wang et al. 2018 in memory linear in the number of positions. `reference` hol
 paper writes them, with the N x M matrix; `attention_weights` gives chosen rows of that matrix.
 """
 
-from .concatenation import concatenation_attention
-from .dot_product import dot_product_attention
-from .reference import attention_weights
-from .softmax import softmax_attention
+from nlvideo.ops.concatenation import concatenation_attention
+from nlvideo.ops.dot_product import dot_product_attention
+from nlvideo.ops.reference import attention_weights
+from nlvideo.ops.softmax import softmax_attention
 
 __all__ = ["attention_weights", "concatenation_attention", "dot_product_attention", "softmax_attention"]

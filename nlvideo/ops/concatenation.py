@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from . import reference
-from .inputs import checked_scores
+from nlvideo.ops import reference
+from nlvideo.ops.inputs import checked_scores
 
 # Up to this N M / (N + M), 512 queries on 512 keys, the explicit form is the faster one on a CPU.
 EXPLICIT_POSITIONS = 256
@@ -62,11 +62,28 @@ def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tenso
 
 
 class _Active(NamedTuple):
-    """Which b count for each a: those above -a, which are the first `count` of b from the largest down."""
+    """Which b count for each a: those above -a, the first `count` of them from the largest down."""
 
     b: Tensor  # (B, 1, M), falling
-    order: Tensor  # (B, 1, M), where each stood
+    order: Tensor  # (B, 1, M), where each of them stood
     count: Tensor  # (B, 1, N)
+
+    @classmethod
+    def find(cls, a: Tensor, b: Tensor) -> "_Active":
+        """(B, 1, N), (B, 1, M)"""
+        falling, order = b.sort(dim=2, descending=True, stable=True)  # (B, 1, M)
+        return cls(falling, order, count=torch.searchsorted(-falling, a.contiguous()))  # (B, 1, N)
+
+    def sort(self, x: Tensor) -> Tensor:
+        return x.gather(2, self.order.expand(x.shape))  # (B, W, M)
+
+    def sum(self, x: Tensor) -> Tensor:
+        """For each a the sum of the sorted x over the b that count: (B, W, M) -> (B, W, N) in float64."""
+        batch, width, positions = x.shape
+        sums = x.new_empty(batch, width, 1 + positions, dtype=torch.float64)  # (B, W, 1 + M)
+        sums[:, :, 0] = 0
+        torch.cumsum(x, dim=2, dtype=torch.float64, out=sums[:, :, 1:])
+        return sums.gather(2, self.count.expand(-1, width, -1))  # (B, W, N)
 
 
 # An operator of our own, so that torch.compile keeps it whole and autograd takes the backward below.
@@ -74,10 +91,10 @@ class _Active(NamedTuple):
 def _sorted(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
     out = _channels_first(value, query_score.shape[1])  # (B, N, E)
     a, b = query_score.double()[:, None], key_score.double()[:, None]  # (B, 1, N), (B, 1, M)
-    keys = _find_active(a, b)
+    keys = _Active.find(a, b)
     for channels in _slices(a, b, value):
-        g = _positions_last(value, channels)  # (B, W, M)
-        sum_g, sum_bg = _sum(g, keys), _sum(g, keys, times_b=True)  # (B, W, N)
+        g = keys.sort(_positions_last(value, channels))  # (B, W, M)
+        sum_g, sum_bg = keys.sum(g), keys.sum(keys.b * g)  # (B, W, N)
         out[:, :, channels] = sum_bg.addcmul_(a, sum_g).div_(b.shape[2]).transpose(1, 2)
     return out
 
@@ -89,35 +106,16 @@ def _sorted_backward(
     grad_value = _channels_first(value, value.shape[1])  # (B, M, E)
     a, b = query_score.double()[:, None], key_score.double()[:, None]  # (B, 1, N), (B, 1, M)
     grad_a, grad_b = torch.zeros_like(a[:, 0]), torch.zeros_like(b[:, 0])  # (B, N), (B, M)
-    keys, queries = _find_active(a, b), _find_active(b, a)
+    keys, queries = _Active.find(a, b), _Active.find(b, a)
     for channels in _slices(a, b, value):
         h, g = _positions_last(grad, channels), _positions_last(value, channels)  # (B, W, N), (B, W, M)
-        grad_a += _sum(g, keys).mul_(h).sum(1)
-        sum_h, sum_ah = (
-            _sum(h, queries),
-            _sum(h, queries, times_b=True),
-        )  # (B, W, M), queries being the b here
+        grad_a += keys.sum(keys.sort(g)).mul_(h).sum(1)
+        h = queries.sort(h)
+        sum_h, sum_ah = queries.sum(h), queries.sum(queries.b * h)  # (B, W, M); a is the b of the queries
         grad_b += (sum_h * g).sum(1)
         grad_value[:, :, channels] = sum_ah.addcmul_(b, sum_h).div_(b.shape[2]).transpose(1, 2)
     grad_a, grad_b = grad_a / b.shape[2], grad_b / b.shape[2]
     return grad_a.to(query_score.dtype), grad_b.to(key_score.dtype), grad_value
-
-
-def _find_active(a: Tensor, b: Tensor) -> _Active:
-    falling, order = b.sort(dim=2, descending=True, stable=True)  # (B, 1, M)
-    return _Active(falling, order, count=torch.searchsorted(-falling, a.contiguous()))  # (B, 1, N)
-
-
-def _sum(x: Tensor, active: _Active, times_b: bool = False) -> Tensor:
-    """For each a the sum of x, or of b x, over the active b: (B, W, M) -> (B, W, N) in float64."""
-    width = x.shape[1]
-    x = x.gather(2, active.order.expand(-1, width, -1))  # (B, W, M)
-    if times_b:
-        x = active.b * x  # (B, W, M)
-    sums = x.new_empty(*x.shape[:2], x.shape[2] + 1, dtype=torch.float64)  # (B, W, 1 + M)
-    sums[:, :, 0] = 0
-    torch.cumsum(x, dim=2, dtype=torch.float64, out=sums[:, :, 1:])
-    return sums.gather(2, active.count.expand(-1, width, -1))  # (B, W, N)
 
 
 def _slices(a: Tensor, b: Tensor, value: Tensor) -> list[slice]:

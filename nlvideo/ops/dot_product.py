@@ -6,8 +6,8 @@ B clips, N query positions, M key positions, D and E channels.
 import torch
 from torch import Tensor
 
-from . import reference
-from .inputs import checked_qkv
+from nlvideo.ops import reference
+from nlvideo.ops.inputs import checked_qkv
 
 
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

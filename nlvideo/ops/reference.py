@@ -11,7 +11,7 @@ B clips, N query positions, M key positions, Q chosen query positions, D and E c
 import torch
 from torch import Tensor
 
-from .inputs import checked_qkv, checked_scores
+from nlvideo.ops.inputs import checked_qkv, checked_scores
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:

@@ -8,14 +8,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from . import reference
-from .inputs import checked_qkv
+from nlvideo.ops import reference
+from nlvideo.ops.inputs import checked_qkv
 
-# Up to this many scores, 8 MB of float32, keeping the matrix is faster than computing it again.
-EXPLICIT_SCORES = 2**21
-
-# Scores of one block: 4 MB of float32 stay in cache. Below 128 rows matmuls lose their speed, which costs more.
-BLOCK_SCORES, BLOCK_ROWS = 2**20, 128
+# Scores of one block: 8 MB of float32 stay in the last level of cache. Fewer rows than 128 would slow matmuls
+# down more than a larger block does.
+BLOCK_SCORES, BLOCK_ROWS = 2**21, 128
 
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
 
@@ -33,10 +31,10 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
         explicit    N M (D + E) multiply-adds forward, N M (2D + 2E) backward    3 N M numbers in memory
         blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    4 R M
 
-    That is a sixth more arithmetic at D = E, and still less time on a CPU, where the explicit form waits
-    for its memory. The shapes choose between three ways, so gradients do not change the values:
+    That is a sixth more arithmetic at D = E, and on a CPU no more time, because the explicit form waits for
+    its memory. The shapes choose between three ways, so gradients do not change the values:
 
-    - few scores: the explicit form, which has nothing to compute again;
+    - all scores fit in one block: the explicit form, which has nothing to compute again;
     - a CUDA device with a fused kernel made for these channels: `scaled_dot_product_attention`;
     - otherwise blocks. They have no second derivative: asking for one is an error.
 
@@ -44,7 +42,7 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     """
     query, key, value = checked_qkv(query, key, value)
     (b, n, d), (_, m, e) = query.shape, value.shape
-    if b * n * m <= EXPLICIT_SCORES:
+    if b * n * m <= BLOCK_SCORES:
         return reference.softmax_attention(query, key, value, scale)  # (B, N, E)
     if query.is_cuda and fused_kernel_fits(d, e, query.dtype):
         return _fused(query, key, value, scale)  # (B, N, E)
@@ -84,7 +82,7 @@ def _blocked_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     # With w = softmax(s): ds_ij = w_ij (dw_ij - sum_j w_ij dw_ij), where dw_ij = dy_i . v_j, so that the
     # sum is dy_i . y_i.
-    mean = (grad * out).sum(-1, keepdim=True, dtype=_sum_dtype(out))  # (B, N, 1)
+    mean = (grad * out).sum(-1, keepdim=True)  # (B, N, 1)
     grad_query = query.new_empty(query.shape)  # (B, N, D)
     grad_key = key.new_zeros(key.shape, dtype=_sum_dtype(key))  # (B, M, D)
     grad_value = value.new_zeros(value.shape, dtype=_sum_dtype(value))  # (B, M, E)
@@ -92,8 +90,8 @@ def _blocked_backward(
         scaled, grad_out = scale * query[:, rows], grad[:, rows]  # (B, R, D), (B, R, E)
         weights = _weights(scaled, key)  # (B, R, M)
         _add_product(grad_value, weights.transpose(1, 2), grad_out)
-        grad_scores = grad_out @ value.transpose(1, 2)  # (B, R, M)
-        grad_scores.sub_(mean[:, rows]).mul_(weights)
+        grad_scores = torch.baddbmm(mean[:, rows], grad_out, value.transpose(1, 2), beta=-1)  # (B, R, M)
+        grad_scores.mul_(weights)
         grad_query[:, rows] = scale * (grad_scores @ key)  # (B, R, D)
         _add_product(grad_key, grad_scores.transpose(1, 2), scaled)
     return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype)

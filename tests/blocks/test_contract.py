@@ -39,7 +39,8 @@ def awake(block):
 
 
 def test_the_list_of_imports_holds_every_block():
-    assert {"NonLocal", "SqueezeExcite"} <= {block.__name__ for block in BLOCKS}
+    names = {block.__name__ for block in BLOCKS}
+    assert {"NonLocal", "SqueezeExcite", "PositionAttention", "ChannelAttention", "DualAttention"} <= names
 
 
 @each_shape
@@ -90,9 +91,35 @@ def _under_autocast(module, x):
 
 
 @each_block
+def test_runs_on_meta(block):
+    """Where costs are counted."""
+    shape = SHAPES["square"]
+    assert block(64).to("meta")(torch.empty(shape, device="meta")).shape == shape
+
+
+@each_block
 def test_clips_of_a_batch_do_not_see_each_other(block):
     module, x = awake(block(64)).eval(), clip(SHAPES["not square"])
     torch.testing.assert_close(module(x), torch.cat([module(each[None]) for each in x]))
+
+
+@each_block
+def test_an_image_is_a_clip_of_one_frame(block):
+    module, x = awake(block(64)).eval(), clip((2, 64, 1, 5, 6))
+    torch.testing.assert_close(module(x[:, :, 0]), module(x)[:, :, 0])
+
+
+@each_block
+def test_a_sequence_is_a_clip_of_one_place(block):
+    module, x = awake(block(64)).eval(), clip((2, 64, 7, 1, 1))
+    torch.testing.assert_close(module(x[..., 0, 0]), module(x)[..., 0, 0])
+
+
+@each_block
+@pytest.mark.parametrize("shape", [(2, 64), (2, 32, 4, 6, 6), (2, 9, 64), (1, 2, 64, 4, 6, 6)], ids=str)
+def test_other_shapes_are_errors(block, shape):
+    with pytest.raises(ValueError, match=rf"{block.__name__}: expected \[B, C, T, H, W\].* with C = 64, got \["):
+        block(64)(clip(shape))
 
 
 @each_block

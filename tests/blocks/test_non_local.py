@@ -120,6 +120,18 @@ def test_scale_is_an_option_of_the_softmax(pairwise, scale, factor):
         torch.testing.assert_close(block(x), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+def test_equals_the_equation_on_a_sequence(pairwise):
+    """Nothing is pooled there: each moment is a key."""
+    block = randomised(NonLocal(C, pairwise=pairwise).double()).eval()
+    x = clip(2, C, 9)
+    settings = {"subsample": False, "project_first": False, "domain": "spacetime", "temporal_groups": 1}
+    scale = (C // 2) ** -0.5 if pairwise == "embedded_gaussian" else 1.0
+    with torch.no_grad():
+        expected = by_hand(block, x[..., None, None], pairwise=pairwise, scale=scale, **settings)[..., 0, 0]
+        torch.testing.assert_close(block(x), expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
     ("pairwise", "instantiation"), [("embedded_gaussian", "softmax"), ("dot_product", "dot_product")]

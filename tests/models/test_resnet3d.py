@@ -10,7 +10,7 @@ from torch import nn
 
 from nlvideo import blocks
 from nlvideo.checkpoint import build
-from nlvideo.models import Insert, ResNet3d
+from nlvideo.models import DualAttentionHead, Insert, ResNet3d
 
 BLOCKS = [
     block
@@ -21,7 +21,7 @@ HUB = {"c2d": c2d_r50, "i3d": i3d_r50}
 
 
 def narrow(**settings):
-    """A network that runs in milliseconds."""
+    """A network that is small enough to run in each test."""
     torch.manual_seed(0)
     defaults = {"depth": [1, 2, 2, 1], "width": 4, "num_classes": 5, "dropout": 0.0}
     return ResNet3d(**{**defaults, **settings})
@@ -129,21 +129,72 @@ def test_a_block_that_adds_nothing_leaves_the_logits_of_the_base():
     torch.testing.assert_close(filled(x), plain(x), rtol=0, atol=0)
 
 
-def test_plugs_stand_where_the_equation_says():
-    """after(relu(shortcut + branch(residual)))."""
+class Double(blocks.Block):
+    def forward_clip(self, x):
+        return 2 * x
 
-    class Double(blocks.Block):
-        def forward(self, x):
-            return 2 * x
 
-    class Plus(blocks.Block):
-        def forward(self, x):
-            return x - 1
+class Less(blocks.Block):
+    def forward_clip(self, x):
+        return x - 1
 
-    net = randomised(narrow(after=Insert(Plus, {"res2": 1}), branch=Insert(Double, {"res2": 1}))).eval()
-    block, x = net.blocks[1].res_blocks[0], clip(1, 4, 2, 8, 8)
-    expected = torch.relu(block.branch1_norm(block.branch1_conv(x)) + 2 * block.branch2(x)) - 1
+
+@pytest.mark.parametrize(
+    ("position", "equation"),
+    [
+        ("standard", lambda x, shortcut, residual: torch.relu(shortcut(x) + 2 * residual(x)) - 1),
+        ("pre", lambda x, shortcut, residual: torch.relu(shortcut(x) + residual(2 * x)) - 1),
+        ("post", lambda x, shortcut, residual: 2 * torch.relu(shortcut(x) + residual(x)) - 1),
+        ("identity", lambda x, shortcut, residual: torch.relu(2 * shortcut(x) + residual(x)) - 1),
+    ],
+)
+@pytest.mark.parametrize("i", [0, 1], ids=["projected shortcut", "plain shortcut"])
+def test_plugs_stand_where_the_equations_say(i, position, equation):
+    """after(relu(shortcut + branch(residual))), and Hu et al. 2018, Fig. 5."""
+    where = {"res3": [i]}
+    net = narrow(after=Insert(Less, where), branch=Insert(Double, where), branch_position=position)
+    block = randomised(net).eval().stages()["res3"].res_blocks[i]
+    x = clip(1, block.in_channels, 2, 8, 8)
+    expected = equation(x, lambda x: block.branch1_norm(block.branch1_conv(x)), lambda x: block.branch2(x))
     torch.testing.assert_close(block(x), expected)
+
+
+def test_several_kinds_of_blocks_stand_after_residual_blocks():
+    net = narrow(after=[Insert(blocks.NonLocal, {"res3": 2}), Insert(blocks.DualAttention, {"res5": [0]})])
+    kinds = {
+        name: [type(block.after).__name__ for block in net.stages()[name].res_blocks]
+        for name in ("res3", "res4", "res5")
+    }
+    assert kinds == {"res3": ["NonLocal"] * 2, "res4": ["Identity"] * 2, "res5": ["DualAttention"]}
+
+
+def test_two_blocks_in_one_plug_are_an_error():
+    with pytest.raises(ValueError, match="plug 'after' is filled twice"):
+        narrow(after=[Insert(at={"res3": 2}), Insert(blocks.DualAttention, {"res3": [1]})])
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_head_of_dual_attention(auxiliary):
+    net = randomised(narrow(head=functools.partial(DualAttentionHead, auxiliary=auxiliary)))
+    head, x = net.stages()["head"], clip(2, 3, 4, 64, 64)
+    assert net(x).shape == ((2, 3, 5) if auxiliary else (2, 5))  # in training
+
+    net.eval()
+    logits = net(x)
+    features = x
+    for block in net.blocks[:-1]:
+        features = block(features)
+    position, channel = (branch.mean(dim=(2, 3, 4)) for branch in head.branches(features))
+    torch.testing.assert_close(logits, (position + channel) @ head.proj.weight.T + head.proj.bias)
+    if auxiliary:
+        head.training = True  # the head alone: its norms stay in eval mode
+        expected = [head.proj(position + channel), head.proj_position(position), head.proj_channel(channel)]
+        torch.testing.assert_close(net(x), torch.stack(expected, dim=1))
+
+
+def test_bare_is_the_network_without_blocks():
+    filled = narrow(after=Insert(at="all"), branch=Insert(blocks.SqueezeExcite, "all"), head=DualAttentionHead)
+    assert shapes(filled.bare()) == shapes(narrow())
 
 
 def test_residual_branches_start_at_zero_unless_told():
@@ -168,6 +219,7 @@ def test_small_nets_have_their_width(residual):
         ({"arch": "r2plus1d"}, "arch 'r2plus1d': expected c2d, i3d or i3d_3x3x3"),
         ({"geometry": "16x4"}, "geometry '16x4': expected 8x8 or 32x2"),
         ({"residual": "wide"}, "residual 'wide': expected bottleneck or basic"),
+        ({"branch_position": "before"}, "branch_position 'before': expected standard, pre, post or identity"),
         ({"depth": 34}, r"depth 34: expected 50, 101, or four numbers"),
         ({"depth": [1, 2, 2]}, r"depth \[1, 2, 2\]: expected four numbers"),
         ({"depth": [1, 0, 2, 1]}, r"each at least 1"),
@@ -188,8 +240,11 @@ def test_impossible_settings_name_the_possible_ones(settings, words):
         {"arch": "i3d", "geometry": "32x2", "after": Insert(at={"res3": [0, -1], "res4": 1})},
         {"residual": "basic", "branch": Insert(blocks.SqueezeExcite, "all")},
         {"after": Insert(functools.partial(blocks.NonLocal, pairwise="dot_product", norm="affine"), {"res3": 1})},
+        {"after": [Insert(at={"res3": 1}), Insert(blocks.DualAttention, {"res5": 1})]},
+        {"branch": Insert(blocks.SqueezeExcite, "all"), "branch_position": "pre"},
+        {"head": functools.partial(DualAttentionHead, auxiliary=True, time_kernel=3)},
     ],
-    ids=["plain", "placed", "branch", "options"],
+    ids=["plain", "placed", "branch", "options", "several", "position", "head"],
 )
 def test_its_record_builds_an_equal_network(settings):
     net = randomised(narrow(**settings)).eval()

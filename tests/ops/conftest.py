@@ -64,7 +64,6 @@ def never_explicit(monkeypatch):
 
     Dot product chooses by arithmetic alone: give it N and M well above D and E.
     """
-    monkeypatch.setattr(softmax, "EXPLICIT_SCORES", 0)
     monkeypatch.setattr(softmax, "BLOCK_SCORES", 40)
     monkeypatch.setattr(softmax, "BLOCK_ROWS", 1)
     monkeypatch.setattr(concatenation, "EXPLICIT_POSITIONS", 0)

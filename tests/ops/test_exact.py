@@ -1,5 +1,7 @@
 """The fast forms give the explicit forms' values and gradients."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -53,11 +55,11 @@ def test_gradcheck(operation):
     assert torch.autograd.gradcheck(operation.fast, operation.inputs(2, 11, 13, 2, 3), fast_mode=False)
 
 
+@pytest.mark.parametrize("operation", ["softmax"], indirect=True)
 @pytest.mark.usefixtures("never_explicit")
-def test_softmax_scale():
-    query, key, value = torch.randn(3, 2, 20, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    scaled = ops.softmax_attention(query, key, value, scale=0.3)
-    assert_close(scaled, ops.reference.softmax_attention(0.3 * query, key, value))
+def test_softmax_scale(operation):
+    operation.fast, operation.explicit = (partial(f, scale=0.3) for f in (operation.fast, operation.explicit))
+    assert_same(operation, operation.inputs(2, 20, 30, 4, 5))
 
 
 @pytest.mark.usefixtures("never_explicit")

@@ -30,7 +30,8 @@ PLOT_CHANNELS = 64
 
 
 def main() -> None:
-    args = parse()
+    args = build_parser().parse_args()
+    args.repeats = 3 if args.quick else args.repeats
     if args.plot:
         plot(args)
         return
@@ -49,18 +50,16 @@ def main() -> None:
     Console(width=args.width).print(table)
 
 
-def parse() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float64"], default="float32")
     parser.add_argument("--quick", action="store_true", help="res4 and res3 only, fewer repeats")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--limit-gb", type=float, default=4.0, help="skip what needs more memory than this")
     parser.add_argument("--width", type=int, help="of the table, where the terminal does not tell")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw time and memory against N instead")
-    args = parser.parse_args()
-    args.repeats = 3 if args.quick else args.repeats
-    return args
+    return parser
 
 
 def measure(pairwise: str, size: tuple[int, int, int], run, args) -> tuple[dict[str, str], dict[str, float]]:
@@ -75,14 +74,17 @@ def measure(pairwise: str, size: tuple[int, int, int], run, args) -> tuple[dict[
             cells[name] = f"needs {needed / 1e9:.1f} GB"
         else:
             calls[name] = run(form, tensors)
-    # A call of seconds needs no repeats.
-    repeats = args.repeats if n * m < 1e8 else 1
-    seconds = median_seconds(list(calls.values()), repeats=repeats, device=args.device)
+    seconds = median_seconds(list(calls.values()), repeats=num_repeats(args, n * m), device=args.device)
     times = dict(zip(calls, seconds, strict=True))
     for name, call in calls.items():
         megabytes = peak_bytes(call, device=args.device) / 1e6
         cells[name] = f"{1e3 * times[name]:,.1f} ms {megabytes:7,.1f} MB"
     return cells, times
+
+
+def num_repeats(args: argparse.Namespace, pairs: int) -> int:
+    """Calls of milliseconds are the noisy ones and cost nothing to repeat; calls of seconds are neither."""
+    return 4 * args.repeats if pairs < 1e6 else args.repeats if pairs < 5e7 else 1
 
 
 def plot(args: argparse.Namespace) -> None:
@@ -100,7 +102,7 @@ def plot(args: argparse.Namespace) -> None:
                     break
                 tensors = inputs(pairwise, n, n, PLOT_CHANNELS, args.device, dtype)
                 call = train(forms(pairwise, PLOT_CHANNELS)[name], tensors)
-                (seconds,) = median_seconds([call], repeats=args.repeats, device=args.device)
+                (seconds,) = median_seconds([call], repeats=num_repeats(args, n * n), device=args.device)
                 points.append((n, 1e3 * seconds, peak_bytes(call, device=args.device) / 1e6))
             positions, milliseconds, megabytes = zip(*points, strict=True)
             label = f"{pairwise.replace('_', ' ')}, {name}"

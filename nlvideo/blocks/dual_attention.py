@@ -1,0 +1,145 @@
+"""Position and channel attention (Fu et al., CVPR 2019, "DANet"), with positions over space and time.
+
+Letters: B clips, C channels, T frames, H x W places in a frame, N = T * H * W positions.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nlvideo import ops
+from nlvideo.blocks.base import Block, check_choice
+
+TimeKernel = Literal[1, 3]
+
+
+class PositionAttention(Block):
+    """Adds to each position a weighted sum over all positions (Fu et al. 2019, section 3.2).
+
+    With B, C' and D three 1x1 convolutions of x: s_ji = softmax_i(B_i . C'_j), without a scale (Eq. 1), and
+    E_j = gamma sum_i s_ji D_i + x_j (Eq. 2). gamma starts at 0, where the block is the identity. Compared with the
+    embedded gaussian of `NonLocal`, the values keep their C channels, and one number stands in place of W_z and norm.
+
+    Args:
+        channels: C.
+        reduction: queries and keys have C / reduction channels (at least one).
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 8):
+        super().__init__(channels)
+        if reduction < 1:
+            raise ValueError(f"PositionAttention: reduction must be at least 1, got {reduction}")
+        inner = max(channels // reduction, 1)
+        self.query_conv = nn.Conv3d(channels, inner, kernel_size=1)
+        self.key_conv = nn.Conv3d(channels, inner, kernel_size=1)
+        self.value_conv = nn.Conv3d(channels, channels, kernel_size=1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward_clip(self, x: Tensor) -> Tensor:
+        convs = (self.query_conv, self.key_conv, self.value_conv)
+        query, key, value = (conv(x).flatten(2).transpose(1, 2) for conv in convs)  # (B, N, C/8) twice, (B, N, C)
+        y = ops.softmax_attention(query, key, value)  # (B, N, C)
+        return self.gamma * y.transpose(1, 2).reshape(x.shape) + x  # (B, C, T, H, W)
+
+
+class ChannelAttention(Block):
+    """Adds to each channel a weighted sum over all channels (Fu et al. 2019, section 3.3).
+
+    With A = x as a C x N matrix: E = A A^T, x_ji = softmax_i(max_i E_ji - E_ji) and the result
+    beta sum_i x_ji A_i + A_j (Eq. 3 and 4); beta, here gamma as in the authors' code, starts at 0, where the block is
+    the identity. The paper's Eq. 3 is softmax_i(E_ji); its authors' code takes the maximum less E, so that a channel
+    attends most to those least like itself. This follows the code.
+
+    Args:
+        channels: C.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        self.gamma = nn.Parameter(torch.zeros(1))
+
+    def forward_clip(self, x: Tensor) -> Tensor:
+        a = x.flatten(2)  # (B, C, N)
+        # E sums N products and stands in an exponent: bfloat16 would be wrong by whole units.
+        with _no_autocast(x.device.type):
+            wide = a.to(torch.promote_types(a.dtype, torch.float32))
+            energy = wide @ wide.transpose(1, 2)  # (B, C, C)
+            weights = (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)  # (B, C, C)
+        y = weights.to(a.dtype) @ a  # (B, C, N)
+        return self.gamma * y.reshape(x.shape) + x  # (B, C, T, H, W)
+
+
+class DualBranches(nn.Module):
+    """DANet's two branches (Fu et al. 2019, Fig. 2): [B, C, T, H, W] -> two of [B, C/4, T, H, W], which DANet sums.
+
+    ::
+
+        x --+-- conv C -> C/4 -- PositionAttention -- conv --> p
+            +-- conv C -> C/4 -- ChannelAttention --- conv --> c
+
+    Each conv is 3x3 in space, with batch norm and ReLU.
+
+    Args:
+        channels: C.
+        reduction: the branches have C / reduction channels (at least one).
+        time_kernel: the convolutions see so many frames.
+    """
+
+    def __init__(self, channels: int, *, reduction: int, time_kernel: TimeKernel):
+        super().__init__()
+        check_choice("DualAttention: time_kernel", time_kernel, TimeKernel)
+        if reduction < 1:
+            raise ValueError(f"DualAttention: reduction must be at least 1, got {reduction}")
+        self.channels = max(channels // reduction, 1)
+        self.position_in = _conv_norm_relu(channels, self.channels, time_kernel)
+        self.position = PositionAttention(self.channels)
+        self.position_out = _conv_norm_relu(self.channels, self.channels, time_kernel)
+        self.channel_in = _conv_norm_relu(channels, self.channels, time_kernel)
+        self.channel = ChannelAttention(self.channels)
+        self.channel_out = _conv_norm_relu(self.channels, self.channels, time_kernel)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        position = self.position_out(self.position(self.position_in(x)))
+        channel = self.channel_out(self.channel(self.channel_in(x)))
+        return position, channel
+
+
+class DualAttention(Block):
+    """DANet's head as a residual block: z = norm(W (p + c)) + x, p and c of `DualBranches`.
+
+    The paper has one at the end of the network: that is `nlvideo.models.DualAttentionHead`. Here W, a 1x1 convolution
+    from C/4 back to C, and the sum with x let it stand after any residual block. The norm's weight starts at 0, where
+    the block is the identity.
+
+    Args:
+        channels: C.
+        reduction: the branches have C / reduction channels.
+        time_kernel: the 3x3 convolutions see so many frames.
+    """
+
+    def __init__(self, channels: int, *, reduction: int = 4, time_kernel: TimeKernel = 1):
+        super().__init__(channels)
+        self.branches = DualBranches(channels, reduction=reduction, time_kernel=time_kernel)
+        self.conv_out = nn.Conv3d(self.branches.channels, channels, kernel_size=1, bias=False)
+        self.norm = nn.BatchNorm3d(channels)
+        nn.init.zeros_(self.norm.weight)
+
+    def forward_clip(self, x: Tensor) -> Tensor:
+        position, channel = self.branches(x)  # (B, C/4, T, H, W) each
+        return self.norm(self.conv_out(position + channel)) + x
+
+
+def _no_autocast(device: str) -> AbstractContextManager:
+    """The device meta has no autocast to switch off."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def _conv_norm_relu(in_channels: int, channels: int, time_kernel: int) -> nn.Sequential:
+    kernel = (time_kernel, 3, 3)
+    return nn.Sequential(
+        nn.Conv3d(in_channels, channels, kernel, padding=tuple(k // 2 for k in kernel), bias=False),
+        nn.BatchNorm3d(channels),
+        nn.ReLU(inplace=True),
+    )

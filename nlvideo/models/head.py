@@ -1,0 +1,62 @@
+"""What makes logits of the last stage's map. Letters: B clips, C channels, T frames, H x W places, K classes."""
+
+import torch
+from torch import Tensor, nn
+
+from nlvideo.blocks.dual_attention import DualBranches, TimeKernel
+
+
+class Head(nn.Module):
+    """Mean over T, H, W, dropout, linear: [B, C, T, H, W] -> [B, K]."""
+
+    def __init__(self, channels: int, num_classes: int, dropout: float):
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.proj = nn.Linear(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classify(x, self.proj)
+
+    def classify(self, x: Tensor, proj: nn.Linear) -> Tensor:
+        return proj(self.dropout(x.mean(dim=(2, 3, 4))))  # (B, K)
+
+
+class DualAttentionHead(Head):
+    """DANet's head (Fu et al. 2019, Fig. 2) for classification: the sum of its two branches goes into `Head`.
+
+    With `auxiliary` each branch has a classifier of its own, as in the authors' code, whose loss is the plain sum over
+    the three. They speak only in training: [B, C, T, H, W] -> [B, 3, K], the logits of the sum, of position and of
+    channel attention; in eval mode [B, K], those of the sum.
+
+    Args:
+        channels: C.
+        num_classes: K.
+        dropout: probability, before each linear layer.
+        reduction: the branches have C / reduction channels.
+        time_kernel: the 3x3 convolutions see so many frames.
+        auxiliary: the classifiers of the branches.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        dropout: float,
+        *,
+        reduction: int = 4,
+        time_kernel: TimeKernel = 1,
+        auxiliary: bool = False,
+    ):
+        branches = DualBranches(channels, reduction=reduction, time_kernel=time_kernel)
+        super().__init__(branches.channels, num_classes, dropout)
+        self.branches = branches
+        self.proj_position = nn.Linear(branches.channels, num_classes) if auxiliary else None
+        self.proj_channel = nn.Linear(branches.channels, num_classes) if auxiliary else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        position, channel = self.branches(x)  # (B, C/4, T, H, W) each
+        logits = self.classify(position + channel, self.proj)  # (B, K)
+        if self.proj_position is None or not self.training:
+            return logits
+        auxiliary = (self.classify(position, self.proj_position), self.classify(channel, self.proj_channel))
+        return torch.stack([logits, *auxiliary], dim=1)  # (B, 3, K)

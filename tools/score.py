@@ -1,0 +1,119 @@
+"""Scores predictions files again, without the videos; fuses several, and compares two.
+
+examples:
+  python tools/score.py runs/nl/predictions.parquet -o runs/nl/scores
+  python tools/score.py runs/nl/predictions.parquet runs/c2d/predictions.parquet              compares the two
+  python tools/score.py runs/rgb/predictions.parquet runs/flow/predictions.parquet --weights 1,1.5    fuses them
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from nlvideo import scoring
+from nlvideo.plots import plot_confusion
+from nlvideo.predictions import Predictions, read_predictions
+
+SHOWN = 10  # classes, pairs and missing videos
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", type=Path, metavar="PREDICTIONS", help="predictions.parquet of a test")
+    parser.add_argument("--weights", help="fuse the files: a weight for each, comma-separated")
+    parser.add_argument("-o", "--output", type=Path, help="folder for confusion.csv, confusion.png and per_class.csv")
+    return parser
+
+
+def main() -> int:
+    options = build_parser().parse_args()
+    try:
+        files = [read_predictions(path) for path in options.files]
+        named = list(zip(map(str, options.files), files, strict=True))
+        if options.weights:
+            named.append(("fused", scoring.fuse(files, [float(weight) for weight in options.weights.split(",")])))
+        report(named, options.output)
+    except (ValueError, OSError) as error:
+        print(f"score: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
+    console = Console()
+    console.print(summary_table(named))
+    last_name, last = named[-1]
+    for name in last.missing[:SHOWN]:
+        console.print(f"missing: {name}", highlight=False)
+    if len(last.missing) > SHOWN:
+        console.print(f"missing: {len(last.missing) - SHOWN} more")
+    if len(named) == 2:
+        console.print(comparison(named[0][1], named[1][1]), highlight=False)
+
+    console.rule(last_name)
+    console.print(class_table(last), pairs_table(last))
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        confusion = scoring.confusion_matrix(last.scores, last.labels)
+        pd.DataFrame(confusion, last.class_names, last.class_names).to_csv(output / "confusion.csv")
+        per_class = pd.DataFrame(scoring.per_class(last), columns=["class", "videos", "accuracy"])
+        per_class.to_csv(output / "per_class.csv", index=False)
+        plot_confusion(confusion, last.class_names, output / "confusion.png")
+        console.print(f"written to {output}: confusion.csv, confusion.png, per_class.csv", highlight=False)
+
+
+def summary_table(named: list[tuple[str, Predictions]]) -> Table:
+    table = Table("predictions", "top-1 %", "95 % interval", "top-5 %", "mean class %", "ECE %", "videos")
+    for name, predictions in named:
+        result = scoring.summarise(predictions)
+        low, high = result["top1_interval"]
+        table.add_row(
+            name,
+            f"{100 * result['top1']:.2f}",
+            f"{100 * low:.2f} to {100 * high:.2f}",
+            f"{100 * result['top5']:.2f}",
+            f"{100 * result['mean_class']:.2f}",
+            f"{100 * result['ece']:.2f}",
+            predictions.counted().removesuffix(" videos"),
+        )
+    return table
+
+
+def comparison(one: Predictions, two: Predictions) -> str:
+    one, two = scoring.align([one, two])
+    right_one, right_two = (scoring.top_k(each.scores, each.labels, 1) for each in (one, two))
+    only_one, only_two, p = scoring.mcnemar(right_one, right_two)
+    low, high = scoring.bootstrap_interval(right_one.astype(float) - right_two)
+    return (
+        f"on the {len(one.ids)} videos of both: {only_one} only the first has right, {only_two} only the second "
+        f"(McNemar's exact test: p = {p:.2g}); top-1 of the first is higher by "
+        f"{100 * (right_one.mean() - right_two.mean()):.2f} points (95 % interval {100 * low:.2f} to {100 * high:.2f})"
+    )
+
+
+def class_table(predictions: Predictions) -> Table:
+    rows = scoring.per_class(predictions)
+    table = Table("class", "videos", "accuracy %", title="classes, the best and the worst")
+    half = SHOWN // 2
+    shown = rows if len(rows) <= SHOWN else [*rows[:half], *rows[-half:]]
+    for i, (name, videos, accuracy) in enumerate(shown):
+        if i == half and len(rows) > SHOWN:
+            table.add_section()
+        table.add_row(name, str(videos), f"{100 * accuracy:.1f}")
+    return table
+
+
+def pairs_table(predictions: Predictions) -> Table:
+    table = Table("label", "taken for", "videos", title="most confused")
+    confusion = scoring.confusion_matrix(predictions.scores, predictions.labels)
+    for label, guess, videos in scoring.confused_pairs(confusion, SHOWN):
+        table.add_row(predictions.class_names[label], predictions.class_names[guess], str(videos))
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())
