@@ -12,6 +12,10 @@ import nlvideo
 from nlvideo.blocks import NonLocal
 from nlvideo.cost import explicit_attention
 
+# Of the clip that goes through the network while its graph is made: large enough for no map to shrink to one place,
+# which would be taken for a rule.
+EXAMPLE_FRAMES, EXAMPLE_SIDE = 32, 128
+
 METADATA = "nlvideo.json"  # in a .pt2; an ONNX file has an entry "nlvideo" with the same text
 
 
@@ -28,14 +32,21 @@ def export(net: nn.Module, path: str | Path) -> None:
     Raises:
         ValueError: another suffix, or ONNX's packages are missing.
     """
-    path = Path(path)
+    check(path := Path(path))
+    write(trace(net), describe(net), path)
+
+
+def check(path: Path) -> None:
+    """Raises what `export` raises."""
     if path.suffix not in (".pt2", ".onnx"):
         raise ValueError(f"export: {path}: expected a file .pt2 (torch.export) or .onnx")
     missing = [name for name in ("onnx", "onnxscript") if path.suffix == ".onnx" and find_spec(name) is None]
     if missing:
         raise ValueError(f"export: {' and '.join(missing)} not installed; pip install onnx onnxscript")
-    program = trace(net)
-    metadata = json.dumps(describe(net))
+
+
+def write(program: ExportedProgram, description: dict, path: Path) -> None:
+    metadata = json.dumps(description)
     if path.suffix == ".pt2":
         torch.export.save(program, path, extra_files={METADATA: metadata})
     else:
@@ -48,12 +59,11 @@ def export(net: nn.Module, path: str | Path) -> None:
 
 def trace(net: nn.Module) -> ExportedProgram:
     """The graph of a network in eval mode, with plain operators only."""
-    cut = net.preprocessing
-    example = torch.zeros(2, 3, cut["clip_frames"], cut["crop_size"], cut["crop_size"])
-    dims = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}
+    dims, frames = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}, net.preprocessing["clip_frames"]
     # Runs of frames are counted while the graph is made.
     if not any(isinstance(module, NonLocal) and module.temporal_groups > 1 for module in net.modules()):
-        dims[2] = Dim.DYNAMIC
+        dims[2], frames = Dim.DYNAMIC, EXAMPLE_FRAMES
+    example = torch.zeros(2, 3, frames, EXAMPLE_SIDE, EXAMPLE_SIDE)
     with torch.no_grad(), explicit_attention():
         return torch.export.export(net.eval(), (example,), dynamic_shapes=(dims,))
 

@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY=VALUE",
         help="what weights cannot tell: geometry, pool1, dropout; arch, of image networks; of non-local blocks "
-        "pairwise, scale, subsample, project_first, domain, temporal_groups",
+        "pairwise, scale, subsample, project_first, domain, and temporal_groups of those in res3",
     )
     return parser
 

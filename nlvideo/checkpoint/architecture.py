@@ -58,8 +58,14 @@ def read_architecture(weights: dict[str, Tensor], source: Source, subsampled: bo
         **{name: value for name, value in given.items() if name in choices},
     }
     if inserts:
+        groups = given.get("temporal_groups", source.frozen_groups if settings["freeze_bn"] == "affine" else 1)
         block = partial(NonLocal, **_read_non_local(weights, source, subsampled, given))
         settings["after"] = Insert(block, inserts)
+        if groups > 1 and "res3" in inserts:
+            # The paper's code cuts clips for the blocks of res3 only, whose maps are the largest.
+            others = {stage: indices for stage, indices in inserts.items() if stage != "res3"}
+            in_groups = partial(NonLocal, **block.keywords, temporal_groups=groups)
+            settings["after"] = [Insert(in_groups, {"res3": inserts["res3"]}), Insert(block, others)]
     return settings
 
 
@@ -110,7 +116,7 @@ def _read_non_local(weights: dict[str, Tensor], source: Source, subsampled: bool
         pairwise = "gaussian"
     if pairwise and given.get("pairwise", pairwise) != pairwise:
         raise ValueError(f"pairwise {given['pairwise']!r}: the weights are of {pairwise!r}; leave it out")
-    settings |= {name: value for name, value in given.items() if name in BLOCK_CHOICES}
+    settings |= {name: value for name, value in given.items() if name in BLOCK_CHOICES and name != "temporal_groups"}
     settings["pairwise"] = pairwise or settings["pairwise"]
     if settings["pairwise"] != "embedded_gaussian" and "scale" not in given:
         settings["scale"] = None  # of the embedded gaussian's softmax only

@@ -16,8 +16,8 @@ from nlvideo.checkpoint.sources import SLOWFAST, Source, recognise
 from nlvideo.checkpoint.transfer import match
 from nlvideo.models import ResNet3d
 
-# Clip lengths and strides that published networks of a geometry were trained with.
-CLIPS = {"8x8": (8, 8), "32x2": (32, 2)}
+# Clip lengths and strides that published networks were trained with: by geometry, and with frozen affines.
+CLIPS = {"8x8": (8, 8), "32x2": (32, 2), "affine": (32, 4)}
 
 
 @dataclass
@@ -52,7 +52,7 @@ def convert(path: str | Path, **overrides: Any) -> ResNet3d:
     Args:
         path: the file.
         overrides: geometry, pool1 and dropout of `ResNet3d`, arch for image networks; pairwise, scale, subsample,
-            project_first, domain and temporal_groups of `NonLocal`.
+            project_first and domain of `NonLocal`; temporal_groups of those in res3.
 
     Raises:
         ValueError: the file cannot be loaded safely or is of no codebase known here, an entry of it is not explained,
@@ -143,7 +143,7 @@ def _convert(foreign: Foreign, overrides: dict[str, Any]) -> ResNet3d:
     if transfer.inflated:
         notes.append(f"{len(transfer.inflated)} image convolutions made three-dimensional")
 
-    num_frames, stride = CLIPS[settings["geometry"]]
+    num_frames, stride = CLIPS["affine" if settings["freeze_bn"] == "affine" else settings["geometry"]]
     mean, std = source.normalisation
     net.class_names = [f"class {label}" for label in range(net.num_classes)]
     net.preprocessing = {
@@ -165,13 +165,14 @@ def _is_inner_bias(name: str) -> bool:
 
 def _report(foreign: Foreign, settings: dict[str, Any], notes: list[str], given: dict[str, Any]) -> str:
     source = foreign.source
-    after = settings.get("after")
-    block = after.block.keywords if after else {}
+    inserts = settings.get("after", [])
+    inserts = inserts if isinstance(inserts, list) else [inserts]
+    block = inserts[0].block.keywords if inserts else {}
     assumed = {name: settings[name] for name in ("geometry", "pool1")}
-    assumed |= {name: value for name, value in block.items() if name in source.block_settings and value is not None}
+    assumed |= {name: value for name, value in block.items() if name in (*source.block_settings, "temporal_groups")}
     read = {name: value for name, value in settings.items() if name not in (*assumed, "after")}
-    if after:
-        read["non-local blocks"] = after.at
+    if inserts:
+        read["non-local blocks"] = {stage: indices for insert in inserts for stage, indices in insert.at.items()}
         read |= {name: value for name, value in block.items() if name not in assumed}
     lines = [
         f"{source.name}: {len(foreign.weights)} weights, all of them used",

@@ -36,6 +36,7 @@ class Source:
         net: its conventions, arguments of ResNet3d.
         images: those of its networks with two-dimensional weights.
         block_settings: its conventions, arguments of NonLocal.
+        frozen_groups: `temporal_groups` of non-local blocks in res3, in its networks without batch norms.
         normalisation: mean and standard deviation of its pixels.
     """
 
@@ -53,6 +54,7 @@ class Source:
     net: dict[str, Any] = field(default_factory=dict)
     images: dict[str, Any] = field(default_factory=dict)
     block_settings: dict[str, Any] = field(default_factory=dict)
+    frozen_groups: int = 1
     normalisation: tuple[Any, Any] = GREY
 
     def our_name(self, name: str) -> str | None:
@@ -114,6 +116,7 @@ NON_LOCAL_NET = Source(
     ignored={r".*_momentum": "the optimiser's momentum", r"lr|model_iter|cur_iter": "the optimiser's state"},
     net={"geometry": "8x8", "pool1": "unpadded"},
     block_settings={"pairwise": "embedded_gaussian", "scale": True, "project_first": False, "subsample": True},
+    frozen_groups=4,  # its clips of 32 frames are 16 behind pool2, and runs have 4
 )
 
 SLOWFAST = Source(

@@ -61,7 +61,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_logits(case, foreign_net, clip, tmp_path):
     built, overrides = CASES[case]
-    theirs, video = foreign_net(**built), clip(16 if built.get("long_form") else 8)
+    frames = 16 if built.get("long_form") else 32 if built.get("affine") else 8
+    theirs, video = foreign_net(**built), clip(frames)
     expected = theirs(video)
     net = convert(theirs.save(tmp_path / "weights"), **overrides)
     with torch.no_grad():
@@ -70,7 +71,11 @@ def test_the_same_logits(case, foreign_net, clip, tmp_path):
     config = net.config()["init_args"]
     depth = {R50: 50, R101: 101}.get(theirs.depths, list(theirs.depths))
     assert (config["arch"], config["depth"], config["width"]) == (theirs.arch, depth, theirs.width)
-    if theirs.at:
+    if theirs.affine:
+        in_res3, others = config["after"]
+        assert (in_res3["at"], others["at"]) == ({"res3": [1]}, {"res4": [0]})
+        assert in_res3["block"]["init_args"]["temporal_groups"] == 4
+    elif theirs.at:
         assert config["after"]["at"] == {f"res{stage}": list(where) for stage, where in theirs.at.items()}
 
 
