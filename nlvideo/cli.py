@@ -74,8 +74,12 @@ class VideoCLI(LightningCLI):
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
         resumed = checkpoint.read(given) if given else None
-        if resumed is None and self.subcommand != "fit" and config.model.init_from is None:
+        if resumed is None and self.subcommand != "fit":
             raise ValueError(f"nlvideo {self.subcommand}: which weights? Give --ckpt_path runs/<name>/last.ckpt")
+        if resumed is not None and self.subcommand == "fit" and "optimizer_states" not in resumed:
+            raise ValueError(
+                f"{given}: holds a network, and no run to go on with; start from it with --model.init_from {given}"
+            )
 
         if self.subcommand != "fit" and given:
             folder = Path(given).parent

@@ -9,14 +9,16 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn import functional as F
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.metrics import VideoScores, accuracies
 from nlvideo.models import Backbone
+from nlvideo.models.freeze import frozen_at_zero
 from nlvideo.optim import Optimizer, Schedule
+from nlvideo.precise_bn import ends_training, update_statistics
 
 
 @dataclass
@@ -53,10 +55,15 @@ class VideoClassifier(LightningModule):
         optimizer: which one, and its settings.
         schedule: of the learning rate.
         label_smoothing: of the training loss.
-        mean: of the normalisation, in units of the full pixel range: (pixel / 255 - mean) / std.
+        mean: of the normalisation, in units of the full pixel range: (pixel / 255 - mean) / std. A number, or one for
+            each of R, G and B.
         std: of the normalisation.
         views_per_forward: a test runs at most so many views through the network at once: bounds memory.
-        init_from: a checkpoint whose weights the network starts from, wherever names and shapes agree.
+        init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
+            nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
+        precise_bn: after the last epoch the statistics of batch norms are computed anew from so many training
+            batches (all where there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the
+            running averages.
     """
 
     def __init__(
@@ -66,10 +73,11 @@ class VideoClassifier(LightningModule):
         optimizer: Optimizer = Optimizer(),
         schedule: Schedule = Schedule(),
         label_smoothing: float = 0.0,
-        mean: float = 0.45,
-        std: float = 0.225,
+        mean: float | list[float] = 0.45,
+        std: float | list[float] = 0.225,
         views_per_forward: int = 32,
         init_from: str | None = None,
+        precise_bn: int = 0,
     ):
         super().__init__()
         self.net = net
@@ -80,6 +88,7 @@ class VideoClassifier(LightningModule):
         self.std = std
         self.views_per_forward = views_per_forward
         self.init_from = init_from
+        self.precise_bn = precise_bn
         self.clip_scores = VideoScores()
         self.video_scores = VideoScores()
         self.evaluation: Evaluation | None = None
@@ -98,8 +107,17 @@ class VideoClassifier(LightningModule):
                 f"the data has {num_classes} classes, the network {self.net.num_classes}; set data.num_classes and "
                 "the network's num_classes to the same number"
             )
-        if stage == "fit" and self.init_from is not None:
-            rank_zero_info(checkpoints.init_from(self.net, self.init_from))
+        # A resumed run has gone on from there long since.
+        if stage == "fit" and self.init_from is not None and self.trainer.ckpt_path is None:
+            rank_zero_only(print)(checkpoints.init_from(self.net, self.init_from))
+
+    def on_fit_start(self) -> None:
+        if dead := frozen_at_zero(self.net):
+            raise ValueError(
+                f"freeze_bn: {dead[0]} and {len(dead) - 1} more norms are frozen where they start, at weight 0: what "
+                "stands before them would never learn. Start from a checkpoint that has them trained "
+                "(--model.init_from), and give new non-local blocks their own: --model.net.after.block.norm affine"
+            )
 
     def training_step(self, clips, batch_index: int) -> Tensor:
         size = len(clips.label)
@@ -127,6 +145,12 @@ class VideoClassifier(LightningModule):
         self.clip_scores.update(scores[:, 0], clips.label, clips.index)
         if scores.shape[1] > 1:
             self.video_scores.update(scores[:, 1:].mean(dim=1), clips.label, clips.index)
+
+    def on_validation_start(self) -> None:
+        if self.precise_bn and ends_training(self.trainer):
+            loader = self.trainer.train_dataloader
+            videos = (checkpoints.normalise(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
+            update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
 
     def on_validation_epoch_end(self) -> None:
         self._finish_evaluation("val", self.trainer.val_dataloaders, {"clip": self.clip_scores})

@@ -17,6 +17,7 @@ ALLOWED = {
     "data": {"torch", "torchvision", "lightning", "numpy", "pandas", "av", "matplotlib", "PIL", "sklearn"},
     "metrics": {"torch", "torchmetrics"},
     "optim": {"torch"},
+    "precise_bn": {"torch", "fvcore", "lightning"},
     "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
         "torch",
@@ -25,6 +26,7 @@ ALLOWED = {
         "nlvideo.metrics",
         "nlvideo.optim",
         "nlvideo.checkpoint",
+        "nlvideo.precise_bn",
     },
 }
 

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from nlvideo.blocks import Block, NonLocal, SqueezeExcite
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
+from nlvideo.models.freeze import freeze_batch_norms
 from nlvideo.models.head import Head
 from nlvideo.models.placement import STAGES, Placement, resolve_placement
 from nlvideo.models.residual import Arch, Residual, ResidualBlock
 
 Geometry = Literal["8x8", "32x2"]
+Pool1 = Literal["padded", "unpadded"]
+FreezeBN = Literal["none", "affine"]
 Position = Literal["standard", "pre", "post", "identity"]
 
 DEPTHS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
@@ -57,11 +60,15 @@ class ResNet3d(Backbone):
         width: channels of the stem; stage i has 2^i times as many, times four with bottlenecks.
         geometry: ``8x8`` keeps the frames of a clip up to the pool after res2, which halves them. ``32x2`` halves
             them in conv1 and in pool1 as well.
+        pool1: ``padded`` by one place (112 -> 56), or ``unpadded`` as in the paper's code (112 -> 55), where with
+            geometry ``32x2`` the window also covers both of the frames that it halves to one.
         residual: ``bottleneck`` (1x1, 3x3, 1x1 convolutions) or ``basic`` (two 3x3 convolutions, for small nets).
         stem_kernel: conv1 is that wide and high.
         zero_init_residual: the last norm of each residual branch starts at 0, so that the branch adds nothing at
             first (Goyal et al. 2017); a small net trained in few epochs learns faster without.
         dropout: probability, before the linear layer.
+        freeze_bn: ``affine`` has a frozen scale and shift in the place of each batch norm, blocks' included: to go on
+            from a trained network with few clips a GPU. ``init_from`` folds the trained statistics into it.
         after: blocks behind a residual block: where non-local blocks stand. A list has blocks of several kinds, each
             with its place.
         branch: blocks at the end of a residual branch, before the sum: where squeeze-and-excitation stands.
@@ -81,10 +88,12 @@ class ResNet3d(Backbone):
         *,
         width: int = 64,
         geometry: Geometry = "8x8",
+        pool1: Pool1 = "padded",
         residual: Residual = "bottleneck",
         stem_kernel: int = 7,
         zero_init_residual: bool = True,
         dropout: float = 0.5,
+        freeze_bn: FreezeBN = "none",
         after: Insert | list[Insert] = Insert(NonLocal),
         branch: Insert = Insert(SqueezeExcite),
         branch_position: Position = "standard",
@@ -93,6 +102,8 @@ class ResNet3d(Backbone):
         super().__init__(num_classes, locals())
         check_choice("arch", arch, Arch)
         check_choice("geometry", geometry, Geometry)
+        check_choice("pool1", pool1, Pool1)
+        check_choice("freeze_bn", freeze_bn, FreezeBN)
         check_choice("residual", residual, Residual)
         check_choice("branch_position", branch_position, Position)
         depths = _resolve_depths(depth)
@@ -109,7 +120,9 @@ class ResNet3d(Backbone):
             conv_kernel_size=(time_kernel, stem_kernel, stem_kernel),
             conv_stride=(halve, 2, 2),
             conv_padding=(time_kernel // 2, stem_kernel // 2, stem_kernel // 2),
+            pool_kernel_size=(halve if pool1 == "unpadded" else 1, 3, 3),
             pool_stride=(halve, 2, 2),
+            pool_padding=(0, 0, 0) if pool1 == "unpadded" else (0, 1, 1),
         )
         stages = []
         channels = width
@@ -140,6 +153,8 @@ class ResNet3d(Backbone):
             for name, indices in resolve_placement(insert.at, depths).items():
                 for i in indices:
                     self.stages()[name].res_blocks[i].fill(plug, insert.block)
+        if freeze_bn == "affine":
+            freeze_batch_norms(self)
 
     def stages(self) -> dict[str, nn.Module]:
         return dict(zip(("stem", "res2", "pool2", "res3", "res4", "res5", "head"), self.blocks, strict=True))

@@ -5,20 +5,19 @@ its clips were cut and normalised. It is read with ``weights_only=True``: nothin
 """
 
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
+import lightning
 import torch
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 import nlvideo
+from nlvideo.checkpoint.files import read_file
 from nlvideo.models import Backbone
 
-
-def normalise(video: Tensor, mean: float, std: float) -> Tensor:
-    """uint8 -> float of the same shape: (pixel / 255 - mean) / std."""
-    return (video.float() / 255 - mean) / std
+# Of the entry ``nlvideo``. It goes up when an older nlvideo could not read the file, or would read it wrongly.
+FORMAT = 1
 
 
 def record(
@@ -26,6 +25,7 @@ def record(
 ) -> dict[str, Any]:
     """What the entry ``nlvideo`` of a checkpoint holds; `run_config` is the content of the run's config.yaml."""
     return {
+        "format": FORMAT,
         "version": nlvideo.__version__,
         "net": net.config(),
         "run_config": run_config,
@@ -34,24 +34,47 @@ def record(
     }
 
 
+def save(net: Backbone, path: str | Path) -> None:
+    """Writes a network with `class_names` and `preprocessing` as a checkpoint, as if a run had ended with it: `load`,
+    ``nlvideo predict`` and ``nlvideo test`` read it, and ``--model.init_from``."""
+    content = {
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": {f"net.{name}": weight for name, weight in net.state_dict().items()},
+        "nlvideo": record(net, class_names=net.class_names, preprocessing=net.preprocessing, run_config={}),
+    }
+    torch.save(content, path)
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """A whole checkpoint of ours, on the CPU.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a checkpoint that nlvideo wrote.
+        ValueError: the file is not a checkpoint that nlvideo wrote, or not one that this nlvideo can read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint {path}: no such file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError) as error:
-        reason = "it is damaged, or holds more than tensors and plain values"
-        raise ValueError(f"checkpoint {path}: not a file that torch can load safely: {reason}") from error
-    if not isinstance(checkpoint, dict) or "nlvideo" not in checkpoint:
-        raise ValueError(f"checkpoint {path}: not written by nlvideo, it has no entry 'nlvideo'")
-    return checkpoint
+    return check_ours(read_file(path), path)
+
+
+def is_ours(content: Any) -> bool:
+    return isinstance(content, dict) and "nlvideo" in content
+
+
+def check_ours(content: Any, path: str | Path) -> dict[str, Any]:
+    """The content of a file if it is a checkpoint that this nlvideo can read, a ValueError if not."""
+    if not is_ours(content):
+        raise ValueError(
+            f"checkpoint {path}: not written by nlvideo, it has no entry 'nlvideo'; another codebase's becomes ours "
+            f"with: python tools/convert_checkpoint.py {path} -o converted.ckpt"
+        )
+    its = content["nlvideo"]
+    if its.get("format", FORMAT) != FORMAT:
+        raise ValueError(
+            f"checkpoint {path}: written by nlvideo {its['version']} in format {its['format']}, and this is nlvideo "
+            f"{nlvideo.__version__}, which reads format {FORMAT}; use nlvideo {its['version']}"
+        )
+    return content
 
 
 def load(path: str | Path) -> Backbone:
@@ -60,8 +83,15 @@ def load(path: str | Path) -> Backbone:
     It has two more attributes: `class_names`, and `preprocessing`, how a clip was cut and normalised.
     """
     checkpoint = read(path)
-    net = build(checkpoint["nlvideo"]["net"])
-    net.load_state_dict(_net_weights(checkpoint))
+    try:
+        net = build(checkpoint["nlvideo"]["net"])
+        net.load_state_dict(net_weights(checkpoint))
+    except (ArgumentError, ValueError, TypeError, RuntimeError) as error:
+        version = checkpoint["nlvideo"]["version"]
+        raise ValueError(
+            f"checkpoint {path}: written by nlvideo {version}, and its network cannot be built with this nlvideo "
+            f"{nlvideo.__version__}; use nlvideo {version} ({' '.join(str(error).split())[:300]})"
+        ) from error
     net.class_names = checkpoint["nlvideo"]["class_names"]
     net.preprocessing = checkpoint["nlvideo"]["preprocessing"]
     return net.eval()
@@ -74,31 +104,9 @@ def build(config: dict[str, Any]) -> Backbone:
     return parser.instantiate(parser.parse_object({"net": config})).net
 
 
-def init_from(net: Backbone, path: str | Path) -> str:
-    """Copies the weights of a checkpoint wherever names and shapes agree.
-
-    Returns:
-        A line that says what was loaded, what is new in `net` and what was left out.
-
-    Raises:
-        ValueError: nothing agrees.
-    """
-    source, target = _net_weights(read(path)), net.state_dict()
-    fits = {name: w for name, w in source.items() if name in target and target[name].shape == w.shape}
-    if not fits:
-        raise ValueError(f"init_from {path}: no weight has a name and shape of this network; is it another one?")
-    net.load_state_dict(fits, strict=False)
-    new, dropped = sorted(target.keys() - fits.keys()), sorted(source.keys() - fits.keys())
-    return (
-        f"init_from {path}: {len(fits)} tensors loaded; {len(new)} new {_some(new)}; "
-        f"{len(dropped)} not used {_some(dropped)}"
-    )
-
-
 def check_same_network(net: Backbone, checkpoint: dict[str, Any], path: Path) -> None:
     """Raises a ValueError that names the settings in which a checkpoint's network is another one than `net`."""
-    if "nlvideo" not in checkpoint:
-        raise ValueError(f"checkpoint {path}: not written by nlvideo, it has no entry 'nlvideo'")
+    check_ours(checkpoint, path)
     differences = _differences(checkpoint["nlvideo"]["net"], net.config(), "net")
     if differences:
         raise ValueError(
@@ -107,7 +115,8 @@ def check_same_network(net: Backbone, checkpoint: dict[str, Any], path: Path) ->
         )
 
 
-def _net_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+def net_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights of the network in a checkpoint of ours, by its own names."""
     prefix = "net."
     return {
         name.removeprefix(prefix): weight
@@ -125,7 +134,3 @@ def _differences(saved: Any, given: Any, key: str) -> list[str]:
         ]
     key = key.replace(".init_args", "")
     return [] if saved == given else [f"{key} is {saved} there and {given} here"]
-
-
-def _some(names: list[str]) -> str:
-    return f"({', '.join(names[:3])}{', ..' if len(names) > 3 else ''})" if names else ""

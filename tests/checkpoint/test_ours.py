@@ -44,23 +44,6 @@ def test_load_rebuilds_the_network_from_the_file_alone(saved):
     assert loaded.config() == net.config()
 
 
-def test_init_from_loads_what_fits_and_says_what_does_not(saved):
-    net, path = saved
-    other = ResNet3d("c2d", [1, 1, 1, 1], 5, width=4, after=Insert(NonLocal, {"res4": 1}))
-    summary = checkpoint.init_from(other, path)
-    torch.testing.assert_close(other.blocks[0].conv.weight, net.blocks[0].conv.weight)
-    # Not used: the block after res3 (9 convolution tensors less norm statistics and so on) and the old classifier.
-    unused = {name for name in net.state_dict() if ".after." in name} | {"blocks.6.proj.weight", "blocks.6.proj.bias"}
-    assert f"{len(net.state_dict()) - len(unused)} tensors loaded" in summary
-    assert f"{len(unused)} not used" in summary
-
-
-def test_init_from_another_kind_of_network_is_an_error(saved):
-    _, path = saved
-    with pytest.raises(ValueError, match="no weight has a name and shape"):
-        checkpoint.init_from(torch.nn.Linear(2, 2), path)
-
-
 def test_a_pickle_that_runs_code_is_refused(tmp_path):
     class Payload:
         def __reduce__(self):
@@ -68,7 +51,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path):
 
     path = tmp_path / "evil.ckpt"
     torch.save({"nlvideo": Payload()}, path)
-    with pytest.raises(ValueError, match="load safely"):
+    with pytest.raises(ValueError, match="loaded safely"):
         checkpoint.read(path)
     assert not (tmp_path / "written").exists()
 
@@ -79,6 +62,47 @@ def test_a_foreign_file_says_so(tmp_path, content):
     torch.save(content, path)
     with pytest.raises(ValueError, match=r"foreign\.pth: not written by nlvideo"):
         checkpoint.read(path)
+
+
+def test_a_later_format_says_which_nlvideo_reads_it(saved):
+    _, path = saved
+    content = torch.load(path, weights_only=True)
+    content["nlvideo"] |= {"format": 2, "version": "9.0"}
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"written by nlvideo 9\.0 in format 2.* reads format 1; use nlvideo 9\.0"):
+        nlvideo.load(path)
+
+
+def test_a_network_of_an_old_version_says_so(saved):
+    _, path = saved
+    content = torch.load(path, weights_only=True)
+    content["nlvideo"]["net"]["init_args"]["kernel_colour"] = "red"  # an option that is no more
+    content["nlvideo"]["version"] = "0.0.1"
+    torch.save(content, path)
+    with pytest.raises(
+        ValueError, match=r"written by nlvideo 0\.0\.1, .* cannot be built .* use nlvideo 0\.0\.1 .*colour"
+    ):
+        nlvideo.load(path)
+
+
+def test_save_is_the_way_back_from_load(saved, tmp_path):
+    _, path = saved
+    net = nlvideo.load(path)
+    checkpoint.save(net, tmp_path / "again.ckpt")
+    again = nlvideo.load(tmp_path / "again.ckpt")
+    video = torch.rand(1, 3, 4, 32, 32)
+    torch.testing.assert_close(again(video), net(video), rtol=0, atol=0)
+    assert (again.class_names, again.preprocessing) == (net.class_names, net.preprocessing)
+
+
+def test_normalise_takes_a_number_or_one_a_channel():
+    video = torch.randint(0, 256, (2, 3, 4, 5, 6), dtype=torch.uint8)
+    mean, std = [0.1, 0.2, 0.3], [1.0, 2.0, 4.0]
+    expected = torch.stack([(video[:, c] / 255 - mean[c]) / std[c] for c in range(3)], 1)
+    torch.testing.assert_close(checkpoint.normalise(video, mean, std), expected)
+    torch.testing.assert_close(checkpoint.normalise(video, 0.45, 0.225), (video / 255 - 0.45) / 0.225)
+    with pytest.raises(ValueError, match="one for each of 3 channels"):
+        checkpoint.normalise(video, [0.1], 0.2)
 
 
 def test_another_network_names_what_differs(saved, tmp_path):

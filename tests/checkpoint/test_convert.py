@@ -1,0 +1,228 @@
+"""Other codebases' weights give other codebases' numbers, and what does not fit is an error."""
+
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+from pytorchvideo.layers.nonlocal_net import create_nonlocal
+from pytorchvideo.models.hub.resnet import c2d_r50, i3d_r50
+from torch import nn
+from torchvision.models import resnet18
+
+from nlvideo.checkpoint import convert
+from nlvideo.checkpoint.files import read_file
+
+R50, R101 = (3, 4, 6, 3), (3, 4, 23, 3)
+NL5, NL5_R101 = {3: (1, 3), 4: (1, 3, 5)}, {3: (1, 3), 4: (6, 13, 20)}
+TWO = {3: (1,), 4: (0,)}
+DOT = {"pairwise": "dot_product"}
+
+CASES = {
+    "nln c2d r50": ({"source": "nln", "depths": R50}, {}),
+    "nln c2d r50 nl5": ({"source": "nln", "depths": R50, "at": NL5}, {}),
+    "nln i3d r101 nl5": ({"source": "nln", "arch": "i3d", "depths": R101, "at": NL5_R101}, {}),
+    "nln i3d affine": ({"source": "nln", "arch": "i3d", "at": TWO, "affine": True}, {}),
+    "nln 32x2 dot, no bias": (
+        {"source": "nln", "at": TWO, "long_form": True, "nl_bias": False, **DOT},
+        {"geometry": "32x2", **DOT},
+    ),
+    "nln 3x3x3, no pool": (
+        {"source": "nln", "arch": "i3d_3x3x3", "at": TWO, "subsample": False},
+        {"subsample": False},
+    ),
+    "slowfast i3d r50": ({"source": "slowfast", "arch": "i3d", "depths": R50}, {}),
+    "slowfast i3d r50 nl5": ({"source": "slowfast", "arch": "i3d", "depths": R50, "at": NL5}, {}),
+    "slowfast c2d r101 nl5": ({"source": "slowfast", "depths": R101, "at": NL5_R101}, {}),
+    "slowfast dot": ({"source": "slowfast", "at": TWO, **DOT}, DOT),
+    "mmaction2 c2d r50": ({"source": "mmaction2", "depths": R50}, {}),
+    "mmaction2 i3d r50": ({"source": "mmaction2", "arch": "i3d", "depths": R50, "long_form": True}, {}),
+    "mmaction2 i3d r101 nl5": (
+        {"source": "mmaction2", "arch": "i3d", "depths": R101, "at": NL5_R101, "long_form": True},
+        {},
+    ),
+    **{
+        f"mmaction2 {pairwise}": (
+            {
+                "source": "mmaction2",
+                "arch": "i3d",
+                "at": TWO,
+                "pairwise": pairwise,
+                "subsample": pairwise != "gaussian",
+            },
+            {"geometry": "8x8", **({} if pairwise in ("gaussian", "concatenation") else {"pairwise": pairwise})},
+        )
+        for pairwise in ("embedded_gaussian", "dot_product", "gaussian", "concatenation")
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_logits(case, foreign_net, clip, tmp_path):
+    built, overrides = CASES[case]
+    frames = 16 if built.get("long_form") else 32 if built.get("affine") else 8
+    theirs, video = foreign_net(**built), clip(frames)
+    expected = theirs(video)
+    net = convert(theirs.save(tmp_path / "weights"), **overrides)
+    with torch.no_grad():
+        torch.testing.assert_close(net.double()(video), expected, rtol=1e-4, atol=1e-4)
+
+    config = net.config()["init_args"]
+    depth = {R50: 50, R101: 101}.get(theirs.depths, list(theirs.depths))
+    assert (config["arch"], config["depth"], config["width"]) == (theirs.arch, depth, theirs.width)
+    if theirs.affine:
+        in_res3, others = config["after"]
+        assert (in_res3["at"], others["at"]) == ({"res3": [1]}, {"res4": [0]})
+        assert in_res3["block"]["init_args"]["temporal_groups"] == 4
+    elif theirs.at:
+        assert config["after"]["at"] == {f"res{stage}": list(where) for stage, where in theirs.at.items()}
+
+
+@pytest.mark.parametrize("at", [{}, {3: 1, 4: 0}], ids=["plain", "non-local"])
+@pytest.mark.parametrize(("make", "arch", "depth"), [(c2d_r50, "c2d", 50), (i3d_r50, "i3d", 101)])
+def test_the_same_logits_as_pytorchvideo(make, arch, depth, at, clip, tmp_path):
+    torch.manual_seed(0)
+    theirs = make(model_depth=depth, stem_dim_out=4, model_num_class=5, head_pool_kernel_size=(4, 2, 2))
+    for stage, i in at.items():
+        blocks = theirs.blocks[stage].res_blocks
+        channels = 4 * 4 << (stage - 2)
+        added = create_nonlocal(dim_in=channels, dim_inner=channels // 2, pool_size=(1, 2, 2))
+        blocks[i] = nn.Sequential(blocks[i], added)
+    for name, buffer in theirs.state_dict().items():
+        if name.endswith(("norm.weight", "norm_c.weight", "running_var")):
+            buffer.uniform_(0.5, 1)
+    torch.save(
+        {"model_state": {f"model.{name}": weight for name, weight in theirs.state_dict().items()}}, tmp_path / "x"
+    )
+    net, video = convert(tmp_path / "x"), clip()
+    with torch.no_grad():
+        torch.testing.assert_close(net.double()(video), theirs.double().eval()(video), rtol=1e-4, atol=1e-4)
+    assert net.config()["init_args"]["arch"] == arch
+
+
+def test_an_image_network_becomes_a_video_network(tmp_path):
+    """torchvision and timm; every frame of a C2D sees what the image network sees."""
+    theirs = resnet18(num_classes=5).eval()
+    torch.save(theirs.state_dict(), tmp_path / "resnet18.pth")
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        logits = convert(tmp_path / "resnet18.pth")(image[:, :, None].expand(-1, -1, 4, -1, -1))
+        torch.testing.assert_close(logits, theirs(image), rtol=1e-4, atol=1e-4)
+    inflated = convert(tmp_path / "resnet18.pth", arch="i3d")
+    assert inflated.blocks[0].conv.weight.shape == (64, 3, 5, 7, 7)
+    assert inflated.preprocessing["mean"] == [0.485, 0.456, 0.406]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"pool1": "unpadded"},
+        {"geometry": "32x2"},
+        {"project_first": False},
+        {"scale": True},
+        {"pairwise": "dot_product"},
+    ],
+    ids=str,
+)
+def test_a_convention_makes_a_difference(wrong, foreign_net, clip, tmp_path):
+    """Or the tests above would prove nothing."""
+    theirs, video = foreign_net("mmaction2", "i3d", at=TWO), clip()
+    expected = theirs(video)
+    net = convert(theirs.save(tmp_path / "x"), **{"geometry": "8x8", **wrong}).double()
+    with torch.no_grad():
+        assert (net(video) - expected).abs().max() > 1e-3
+
+
+def test_the_file_says_its_pairwise_function(foreign_net, clip, tmp_path):
+    theirs = foreign_net("slowfast", at=TWO, pairwise="dot_product")
+    theirs(clip())
+    net = convert(theirs.save(tmp_path / "x.pyth", cfg="NONLOCAL:\n  INSTANTIATION: dot_product\n"))
+    assert net.config()["init_args"]["after"]["block"]["init_args"]["pairwise"] == "dot_product"
+
+
+def test_the_report_explains_every_entry(foreign_net, clip, tmp_path):
+    theirs = foreign_net("nln", at=TWO)
+    theirs(clip())
+    report = convert(theirs.save(tmp_path / "x.pkl")).conversion
+    num_weights = len(theirs.state)
+    assert f"{num_weights} weights, all of them used" in report
+    assert f"{num_weights} not needed: the optimiser's momentum" in report
+    assert "2 not needed: the optimiser's state" in report
+    assert "set to 0 that video-nonlocal-net does not keep: counters of batches" in report
+    assert "geometry 8x8, pool1 unpadded, pairwise embedded_gaussian, scale True" in report
+
+
+ERRORS = {
+    "unexplained": (lambda state: state.update({"res2_0_branch3_w": torch.ones(1)}), {}, "no place .*res2_0_branch3_w"),
+    "missing": (lambda state: state.pop("res4_1_branch2b_w"), {}, r"res_blocks\.1\.branch2\.conv_b\.weight is missing"),
+    "shape": (lambda state: state.update(res3_0_branch2b_w=torch.ones(16, 8, 1, 3, 3)), {}, "16x8x1x3x3 there"),
+    "headless": (lambda state: [state.pop(f"pred_{each}") for each in "wb"], {}, "init_from"),
+    "foreign": (lambda state: state.pop("conv1_w"), {}, "of no codebase known here"),
+    "override": (lambda state: None, {"width": 8}, "width: read from the weights, or unknown; .* geometry"),
+    "no blocks": (lambda state: None, {"pairwise": "gaussian"}, "pairwise: no non-local block"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_does_not_fit_is_an_error_that_names_it(case, foreign_net, clip, tmp_path):
+    spoil, overrides, words = ERRORS[case]
+    theirs = foreign_net("nln")
+    theirs(clip())
+    spoil(theirs.state)
+    with pytest.raises(ValueError, match=words):
+        convert(theirs.save(tmp_path / "x.pkl"), **overrides)
+
+
+class Payload:
+    """Pickles as a call of a function: what a malicious file does."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("save", ["pickle", "torch"])
+def test_a_malicious_file_is_refused(save, tmp_path):
+    path, written = tmp_path / "evil", tmp_path / "written"
+    content = {"blobs": {"conv1_w": Payload(open, str(written), "w")}}
+    torch.save(content, path) if save == "torch" else path.write_bytes(pickle.dumps(content, protocol=2))
+    with pytest.raises(ValueError, match=r"evil: cannot be loaded safely.*open"):
+        convert(path)
+    assert not written.exists()
+
+
+@pytest.mark.parametrize("function", [np.load, np.fromfile, np.frombuffer, eval])
+def test_of_numpy_only_arrays_are_admitted(function, tmp_path):
+    path = tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps({"blobs": Payload(function, str(path))}, protocol=2))
+    with pytest.raises(ValueError, match="it asks for"):
+        convert(path)
+
+
+def test_arrays_as_python_2_and_every_protocol_pickle_them(tmp_path):
+    array = np.array([[1.5, -2.0], [3e-7, 1e30]], np.float32)
+    path = tmp_path / "x.pkl"
+    for protocol in range(6):
+        path.write_bytes(pickle.dumps({"x": array, "lr": np.float64(0.1)}, protocol=protocol))
+        np.testing.assert_array_equal(read_file(path)["x"], array)
+    # Python 2 wrote bytes as text (opcode U), which pickle of Python 3 never does.
+    path.write_bytes(
+        b"\x80\x02}U\x01xcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01bt"
+        b"R(K\x01K\x02K\x02\x86cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89U" + bytes([array.nbytes]) + array.tobytes() + b"tbs."
+    )
+    np.testing.assert_array_equal(read_file(path)["x"], array)
+
+
+def test_safetensors_as_timm_publishes(tmp_path):
+    weight = torch.randn(2, 3)
+    header = b'{"__metadata__":{"a":"b"},"fc.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + weight.numpy().tobytes())
+    torch.testing.assert_close(read_file(path)["fc.weight"], weight, rtol=0, atol=0)
+    path.write_bytes(b"\xff" * 20)
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        read_file(path)

@@ -1,0 +1,36 @@
+"""Writes the network of a checkpoint as one file that runs without nlvideo.
+
+python tools/export.py runs/nl/last.ckpt -o model.pt2       for torch.export.load
+python tools/export.py runs/nl/last.ckpt -o model.onnx      for onnxruntime
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import nlvideo
+from nlvideo.export import export
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="of nlvideo")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="model.pt2 or model.onnx")
+    return parser
+
+
+def main() -> int:
+    options = build_parser().parse_args()
+    try:
+        export(nlvideo.load(options.checkpoint), options.output)
+    except (ValueError, OSError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"written {options.output}: {options.output.stat().st_size / 1e6:.1f} MB; class names and preprocessing inside"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
