@@ -48,6 +48,7 @@ def check(path: Path) -> None:
 def write(program: ExportedProgram, description: dict, path: Path) -> None:
     metadata = json.dumps(description)
     if path.suffix == ".pt2":
+        program.example_inputs = None  # or the example clip goes into the file
         torch.export.save(program, path, extra_files={METADATA: metadata})
     else:
         onnx_program = torch.onnx.export(

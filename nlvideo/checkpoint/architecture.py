@@ -16,7 +16,7 @@ from nlvideo.models.resnet3d import DEPTHS
 
 # What weights cannot tell, and whoever converts may know better than the source's default.
 NET_CHOICES = ("geometry", "pool1", "dropout")
-BLOCK_CHOICES = ("pairwise", "scale", "subsample", "project_first", "domain", "temporal_groups")
+BLOCK_CHOICES = ("pairwise", "scale", "subsample", "project_first", "domain")
 
 
 def read_architecture(weights: dict[str, Tensor], source: Source, subsampled: bool, given: dict[str, Any]) -> dict:
@@ -38,10 +38,11 @@ def read_architecture(weights: dict[str, Tensor], source: Source, subsampled: bo
     images = stem.ndim == 4
     choices = (*NET_CHOICES, *(["arch"] if images else []))
     inserts = _blocks_of(weights, ".after.conv_g.weight")
-    valid = (*choices, *(BLOCK_CHOICES if inserts else ()))
+    valid = (*choices, *(BLOCK_CHOICES if inserts else ()), *(["temporal_groups"] if "res3" in inserts else []))
     for name in given:
         if name not in valid:
-            reason = "no non-local block" if name in BLOCK_CHOICES else "read from the weights, or unknown"
+            needs_block = name in (*BLOCK_CHOICES, "temporal_groups")
+            reason = "no non-local block that it is for" if needs_block else "read from the weights, or unknown"
             raise ValueError(f"{name}: {reason}; what can be given for these weights is {', '.join(valid)}")
 
     depths = [len(_blocks_of(weights, ".branch2.conv_a.weight").get(stage, [])) for stage in STAGES]
@@ -116,7 +117,7 @@ def _read_non_local(weights: dict[str, Tensor], source: Source, subsampled: bool
         pairwise = "gaussian"
     if pairwise and given.get("pairwise", pairwise) != pairwise:
         raise ValueError(f"pairwise {given['pairwise']!r}: the weights are of {pairwise!r}; leave it out")
-    settings |= {name: value for name, value in given.items() if name in BLOCK_CHOICES and name != "temporal_groups"}
+    settings |= {name: value for name, value in given.items() if name in BLOCK_CHOICES}
     settings["pairwise"] = pairwise or settings["pairwise"]
     if settings["pairwise"] != "embedded_gaussian" and "scale" not in given:
         settings["scale"] = None  # of the embedded gaussian's softmax only

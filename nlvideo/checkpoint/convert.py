@@ -178,7 +178,8 @@ def _report(foreign: Foreign, settings: dict[str, Any], notes: list[str], given:
         f"{source.name}: {len(foreign.weights)} weights, all of them used",
         *notes,
         f"read from the weights: {_listed(read)}",
-        f"as is usual there, or given: {_listed(assumed)}" + (f" (given: {', '.join(given)})" if given else ""),
+        f"as is usual there, or given: {_listed(assumed)}"
+        + (f" (told by the caller or the file: {', '.join(given)})" if given else ""),
         f"pixels: (x / 255 - mean) / std with mean {source.normalisation[0]}, std {source.normalisation[1]}",
     ]
     return "\n  ".join(lines)

@@ -160,7 +160,8 @@ ERRORS = {
     "headless": (lambda state: [state.pop(f"pred_{each}") for each in "wb"], {}, "init_from"),
     "foreign": (lambda state: state.pop("conv1_w"), {}, "of no codebase known here"),
     "override": (lambda state: None, {"width": 8}, "width: read from the weights, or unknown; .* geometry"),
-    "no blocks": (lambda state: None, {"pairwise": "gaussian"}, "pairwise: no non-local block"),
+    "no blocks": (lambda state: None, {"pairwise": "gaussian"}, "pairwise: no non-local block that it is for"),
+    "no groups": (lambda state: None, {"temporal_groups": 2}, "temporal_groups: no non-local block that it is for"),
 }
 
 
