@@ -14,10 +14,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from nlvideo.checkpoint import build
+from nlvideo.console import console
 from nlvideo.cost import count_cost
 from nlvideo.plots import plot_variants
 from nlvideo.run import write_atomically
@@ -80,12 +80,11 @@ def run_sweep(configs: Sequence[str], variants: Sequence[Variant], seeds: Sequen
     Raises:
         ValueError: a run failed; its own words are on stderr.
     """
-    console = Console()
     rows = []
     for variant, seed in itertools.product(variants, seeds):
         run = folder / f"{variant.folder}-seed{seed}"
         if not (run / "test.json").is_file():
-            console.rule(f"{variant.name}, seed {seed}")
+            console().rule(f"{variant.name}, seed {seed}")
             config = [argument for path in configs for argument in ("-c", path)]
             _nlvideo(
                 "fit",
@@ -176,4 +175,4 @@ def print_table(table: pd.DataFrame) -> None:
     shown = Table(*header)
     for row in rows:
         shown.add_row(*row)
-    Console().print(shown)
+    console().print(shown)

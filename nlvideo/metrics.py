@@ -48,6 +48,15 @@ class VideoScores(Metric):
         self.labels.append(labels)
         self.indices.append(indices)
 
+    def gather(self) -> tuple[Tensor, Tensor, Tensor]:
+        """As `compute`, which squeezes away the dimension of a single video: torchmetrics does that to any metric."""
+        scores, labels, indices = self.compute()
+        return (
+            scores if scores.ndim == 2 else scores.reshape(labels.numel(), -1),
+            labels.reshape(-1),
+            indices.reshape(-1),
+        )
+
     def compute(self) -> tuple[Tensor, Tensor, Tensor]:
         """Scores [n, K], labels [n] and indices [n] of the n distinct videos, by index, on the CPU; n may be 0."""
         if not self.scores:

@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from nlvideo.checkpoint import load, normalise
+from nlvideo.console import console
 from nlvideo.data.dataset import EvalViews
 from nlvideo.data.decode import DecodeError
 from nlvideo.data.manifest import Sample
@@ -103,7 +104,7 @@ def main(args: list[str]) -> None:
         json.dump(results, sys.stdout, indent=2)
         print()
     elif results:
-        Console().print(_table(results))
+        console().print(_table(results))
     if unreadable:
         raise DecodeError("; ".join(unreadable))
 

@@ -20,17 +20,15 @@ import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
-from rich import get_console  # the one the progress bar draws on: lines go above it
-from rich.console import Console
 from rich.table import Table
 
+from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
 from nlvideo.plots import plot_curves
 from nlvideo.predictions import Predictions, write_predictions
 from nlvideo.task import Evaluation
 
 SHOWN_MISSING = 10
-LOG_WIDTH = 120  # characters
 LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
 
 
@@ -60,9 +58,7 @@ class RunFolder(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = trainer.datamodule
         clip = (data.clip_frames, data.crop_size, data.crop_size)
-        # rich takes a log file for a terminal of 80 characters; the table needs more.
-        console = get_console() if get_console().is_terminal else Console(width=LOG_WIDTH)
-        console.print(stage_table(Job(pl_module.net, clip, data.batch_size)))
+        console().print(stage_table(Job(pl_module.net, clip, data.batch_size)))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()
@@ -81,7 +77,7 @@ class RunFolder(Callback):
             if key in values
         ]
         seconds = time.monotonic() - self.epoch_started
-        get_console().print(
+        console().print(
             f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.0f} s",
             highlight=False,
         )
@@ -93,7 +89,7 @@ class RunFolder(Callback):
         metrics = self.folder / "metrics.csv"
         if metrics.is_file():
             plot_curves(metrics, self.folder / "curves.png")
-        get_console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
+        console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":
@@ -135,12 +131,12 @@ class RunFolder(Callback):
             percent = [f"{100 * values[name]:.2f}" for name in ("top1", "top5", "mean_class")]
             counted = f"{len(evaluation.labels)} of {evaluation.num_videos}"
             table.add_row(LEVELS[level] + views, *percent, f"{values['loss']:.4f}", counted)
-        get_console().print(table)
+        console().print(table)
         for row in missing[:SHOWN_MISSING]:
-            get_console().print(f"not scored: {samples[row].path}", highlight=False)
+            console().print(f"not scored: {samples[row].path}", highlight=False)
         if len(missing) > SHOWN_MISSING:
-            get_console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
-        get_console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
+            console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
+        console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -162,7 +162,7 @@ class VideoClassifier(LightningModule):
     def _finish_evaluation(self, stage: str, loader, metrics: dict[str, VideoScores]) -> None:
         levels = {}
         for level, metric in metrics.items():
-            scores, labels, indices = metric.compute()
+            scores, labels, indices = metric.gather()
             metric.reset()
             if not len(labels):
                 raise ValueError(f"none of the {len(loader.dataset)} videos could be read; see the warnings above")

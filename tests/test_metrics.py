@@ -27,13 +27,18 @@ def test_a_video_votes_once_and_order_does_not_matter():
     metric.update(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 0]), torch.tensor([5, 2]))
     metric.update(torch.tensor([[0.1, 0.9], [0.3, 0.7]]), torch.tensor([1, 1]), torch.tensor([5, 3]))  # 5 again
 
-    scores, labels, indices = metric.compute()
+    scores, labels, indices = metric.gather()
 
     assert indices.tolist() == [2, 3, 5]
     assert labels.tolist() == [0, 1, 1]
     torch.testing.assert_close(scores, torch.tensor([[0.8, 0.2], [0.3, 0.7], [0.1, 0.9]]))
 
 
+def test_one_video_is_a_set_of_one():
+    metric = VideoScores()
+    metric.update(torch.tensor([[0.1, 0.9]]), torch.tensor([1]), torch.tensor([5]))
+    assert [tuple(part.shape) for part in metric.gather()] == [(1, 2), (1,), (1,)]
+
+
 def test_nothing_scored_is_empty_not_an_error():
-    scores, labels, indices = VideoScores().compute()
-    assert len(scores) == len(labels) == len(indices) == 0
+    assert [len(part) for part in VideoScores().gather()] == [0, 0, 0]

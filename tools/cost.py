@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 import yaml
-from rich.console import Console
 
 from nlvideo.checkpoint import build
 from nlvideo.cli import VideoCLI
+from nlvideo.console import console
 from nlvideo.cost_tables import Job, comparison_table, published_tables, stage_table
 
 
@@ -56,7 +56,6 @@ def main() -> int:
     options, overrides = parser.parse_known_args()
     if bool(options.config) == options.paper:
         parser.error("give a recipe (-c), or --paper")
-    console = Console(width=None if sys.stdout.isatty() else 120)
     try:
         if options.paper:
             tables = published_tables()
@@ -70,7 +69,7 @@ def main() -> int:
         print(f"cost: {error}", file=sys.stderr)
         return 1
     for table in tables:
-        console.print(table)
+        console().print(table)
     return 0
 
 

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
 from nlvideo import scoring
+from nlvideo.console import console
 from nlvideo.plots import plot_confusion
 from nlvideo.predictions import Predictions, read_predictions
 
@@ -44,18 +44,17 @@ def main() -> int:
 
 
 def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
-    console = Console()
-    console.print(summary_table(named))
+    console().print(summary_table(named))
     last_name, last = named[-1]
     for name in last.missing[:SHOWN]:
-        console.print(f"missing: {name}", highlight=False)
+        console().print(f"missing: {name}", highlight=False)
     if len(last.missing) > SHOWN:
-        console.print(f"missing: {len(last.missing) - SHOWN} more")
+        console().print(f"missing: {len(last.missing) - SHOWN} more")
     if len(named) == 2:
-        console.print(comparison(named[0][1], named[1][1]), highlight=False)
+        console().print(comparison(named[0][1], named[1][1]), highlight=False)
 
-    console.rule(last_name)
-    console.print(class_table(last), pairs_table(last))
+    console().rule(last_name)
+    console().print(class_table(last), pairs_table(last))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         confusion = scoring.confusion_matrix(last.scores, last.labels)
@@ -63,7 +62,7 @@ def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
         per_class = pd.DataFrame(scoring.per_class(last), columns=["class", "videos", "accuracy"])
         per_class.to_csv(output / "per_class.csv", index=False)
         plot_confusion(confusion, last.class_names, output / "confusion.png")
-        console.print(f"written to {output}: confusion.csv, confusion.png, per_class.csv", highlight=False)
+        console().print(f"written to {output}: confusion.csv, confusion.png, per_class.csv", highlight=False)
 
 
 def summary_table(named: list[tuple[str, Predictions]]) -> Table:
