@@ -3,7 +3,9 @@
 Letters: T frames, H x W pixels.
 """
 
+import importlib.util
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -76,3 +78,21 @@ def read_numbers():
         return ((stripes > 128).long() << torch.arange(NUM_BITS)).sum(dim=-1).tolist()
 
     return read
+
+
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
+    """run_tool("make_manifest.py", *arguments): what the script prints; fails where the script does."""
+
+    def run(name, *arguments) -> str:
+        path = Path(__file__).parents[1] / "tools" / name
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+        status = tool.main()
+        printed = capsys.readouterr()
+        assert status == 0, printed.err
+        return printed.out
+
+    return run

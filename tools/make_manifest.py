@@ -17,8 +17,7 @@ from pathlib import Path
 from rich.progress import track
 
 from nlvideo.data import formats
-from nlvideo.data.decode import DecodeError, Video
-from nlvideo.data.listing import relative_to, write_manifest
+from nlvideo.data.listing import probe, relative_to, write_manifest
 from nlvideo.data.parallel import Lost, run_each
 
 SECONDS = 60  # to open one video
@@ -71,19 +70,6 @@ def read_listing(options: argparse.Namespace) -> formats.Listing:
         return formats.folders(options.videos)
     read = {"ssv2": formats.something_v2, "ssv1": formats.something_v1, "ucf101": formats.ucf101}[options.format]
     return read(options.annotation, options.labels, options.videos)
-
-
-def probe(path: Path) -> dict:
-    """What the manifest says of a video; nothing of one that cannot be read."""
-    try:
-        video = Video(path)
-        height, width = video.frames(0).shape[-2:]
-    except DecodeError:
-        return {}
-    size = {"num_frames": video.num_frames, "width": width, "height": height}
-    if not video.fps:
-        return size
-    return {**size, "fps": round(video.fps, 3), "duration": round(video.num_frames / video.fps, 3)}
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from nlvideo.data.listing import write_manifest
 from nlvideo.data.manifest import Sample, read_manifest
 from nlvideo.data.parallel import Lost, run_each
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.transcoding import Transcoded, transcode
+from nlvideo.data.transcoding import transcode
 
 MEASURED = 20  # videos whose decoding is timed before and after
 
@@ -54,10 +54,6 @@ def targets(samples: list[Sample], root: Path, folder: Path) -> dict[Path, Path]
     return places
 
 
-def one(pair: tuple[Path, Path], **settings: int) -> Transcoded:
-    return transcode(*pair, **settings)
-
-
 def seconds_a_clip(paths: list[Path]) -> float:
     """Mean CPU seconds to open a video and decode a random 8 x 8 clip of it."""
     rng = random.Random(0)
@@ -77,7 +73,7 @@ def main() -> int:
         todo = [pair for pair in places.items() if not pair[1].is_file()]
         if len(todo) < len(places):
             print(f"{len(places) - len(todo)} of {len(places)} videos were there before")
-        call = partial(one, short_side=options.short_side, gop=options.gop, crf=options.crf)
+        call = partial(transcode, short_side=options.short_side, gop=options.gop, crf=options.crf)
         failed = {}
         results = run_each(call, todo, workers=options.workers, seconds=options.seconds)
         for (source, _), result in track(results, "transcoding", total=len(todo)):

@@ -5,7 +5,22 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nlvideo.data.decode import DecodeError, Video
+
 COLUMNS = ("path", "label", "id", "num_frames", "fps", "width", "height", "duration")
+
+
+def probe(path: Path) -> dict:
+    """What the manifest says of a video; nothing of one that cannot be read."""
+    try:
+        video = Video(path)
+        height, width = video.frames(0).shape[-2:]
+    except DecodeError:
+        return {}
+    size = {"num_frames": video.num_frames, "width": width, "height": height}
+    if not video.fps:
+        return size
+    return {**size, "fps": round(video.fps, 3), "duration": round(video.num_frames / video.fps, 3)}
 
 
 def relative_to(path: Path, folder: Path) -> str:

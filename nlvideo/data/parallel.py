@@ -1,10 +1,12 @@
 """A call for each of many items, in processes that may crash or hang: that costs the item, not the run."""
 
+import math
 import multiprocessing
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -28,26 +30,27 @@ def run_each(
     busy: dict[Connection, tuple[_Worker, Any, float]] = {}  # with the item and the time at which it is late
     try:
         while True:
-            while len(busy) < workers:
-                try:
-                    item = next(todo)
-                except StopIteration:
-                    break
+            for item in islice(todo, workers - len(busy)):
                 worker = idle.pop() if idle else _Worker(call)
                 worker.connection.send(item)
-                busy[worker.connection] = worker, item, time.monotonic() + seconds
+                busy[worker.connection] = worker, item, time.monotonic() + seconds if worker.started else math.inf
             if not busy:
                 return
             soonest = min(late for _, _, late in busy.values())
-            ready = wait(list(busy), timeout=max(soonest - time.monotonic(), 0))
+            ready = wait(list(busy), None if soonest == math.inf else max(soonest - time.monotonic(), 0))
             overdue = [connection for connection, (_, _, late) in busy.items() if late <= time.monotonic()]
             for connection in ready or overdue:
-                worker, item, _ = busy.pop(connection)
+                worker, item, _ = busy[connection]
                 try:
                     result = connection.recv() if ready else Lost(f"took longer than {seconds:g} seconds")
                 except EOFError:
                     worker.process.join()
                     result = Lost(f"crashed ({_cause(worker.process.exitcode)})")
+                if result is _Worker:  # it has started, which may take as long as it likes
+                    worker.started = True
+                    busy[connection] = worker, item, time.monotonic() + seconds
+                    continue
+                del busy[connection]
                 if isinstance(result, Lost):
                     worker.stop()
                 else:
@@ -59,6 +62,8 @@ def run_each(
 
 
 class _Worker:
+    started = False
+
     def __init__(self, call: Callable[[Any], Any]):
         # Spawned, not forked: the caller may have threads running (torch has), and those do not survive a fork.
         context = multiprocessing.get_context("spawn")
@@ -75,6 +80,7 @@ class _Worker:
 
 def _serve(connection: Connection, call: Callable[[Any], Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's
+    connection.send(_Worker)  # ready
     while True:
         connection.send(call(connection.recv()))
 

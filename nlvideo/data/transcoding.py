@@ -19,9 +19,10 @@ class Transcoded:
     words: str = ""
 
 
-def transcode(source: Path, target: Path, *, short_side: int, gop: int, crf: int) -> Transcoded:
-    """Every frame of `source` as H.264 in `target`, upright, none larger than `short_side` on its short side, without
-    sound. Frame i stays frame i; times become even. `target` gets its name only when it is whole."""
+def transcode(source_and_target: tuple[Path, Path], *, short_side: int, gop: int, crf: int) -> Transcoded:
+    """Every frame of the source as H.264 in the target, upright, its short side at most `short_side`, without sound.
+    Frame i stays frame i; times become even. The target gets its name only when it is whole."""
+    source, target = source_and_target
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with av.open(str(source), metadata_errors="ignore") as container:
