@@ -39,6 +39,8 @@ def predict(net: Backbone, video: Path, *, num_clips: int = 10, num_crops: int =
         [Sample(video, 0)],
         clip_frames=cut["clip_frames"],
         stride=cut["stride"],
+        kind=cut.get("kind", "dense"),
+        target_fps=cut.get("target_fps"),
         short_side=cut["short_side"],
         crop=cut["crop_size"],
         num_clips=num_clips,

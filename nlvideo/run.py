@@ -57,7 +57,7 @@ class RunFolder(Callback):
     @rank_zero_only
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = trainer.datamodule
-        clip = (data.clip_frames, data.crop_size, data.crop_size)
+        clip = (data.clip_sampling.num_frames, data.crop_size, data.crop_size)
         console().print(stage_table(Job(pl_module.net, clip, data.batch_size)))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,6 +112,7 @@ class RunFolder(Callback):
                 "num_videos": evaluation.num_videos,
                 "missing": [str(samples[row].path) for row in missing],
                 "views": f"{data.num_clips} x {data.num_crops}" if stage == "test" else "1",
+                "protocol": data.protocol,
                 "seconds": seconds,
             },
         )
@@ -127,7 +128,7 @@ class RunFolder(Callback):
 
         table = Table("", "top-1 %", "top-5 %", "mean class %", "loss", "videos")
         for level, values in evaluation.levels.items():
-            views = f" ({data.num_clips} x {data.num_crops} views averaged)" if level == "video" else ""
+            views = f" ({data.num_clips} x {data.num_crops} views, {data.protocol})" if level == "video" else ""
             percent = [f"{100 * values[name]:.2f}" for name in ("top1", "top5", "mean_class")]
             counted = f"{len(evaluation.labels)} of {evaluation.num_videos}"
             table.add_row(LEVELS[level] + views, *percent, f"{values['loss']:.4f}", counted)

@@ -124,13 +124,18 @@ class VideoClassifier(LightningModule):
         # L classifiers: the network's own first, then the auxiliary ones that its head may have. Their losses add.
         logits = self(clips.video)[:, 0].view(size, -1, self.net.num_classes)  # (B, L, K)
         num_classifiers = logits.shape[1]
-        labels = clips.label.repeat_interleave(num_classifiers)  # (B * L)
+        labels = clips.label.repeat_interleave(num_classifiers, dim=0)  # (B * L), or (B * L, K) where clips are mixed
         loss = num_classifiers * F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
-        top1 = (logits[:, 0].argmax(dim=1) == clips.label).float().mean()
+        label = clips.label if clips.label.ndim == 1 else clips.label.argmax(dim=1)  # (B)
+        top1 = (logits[:, 0].argmax(dim=1) == label).float().mean()
         self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
         self.log("train/top1", top1, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         self.log("lr", self.lr_schedulers().get_last_lr()[0])
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        # Of this process; unread videos are rare enough that the sum over processes says it all.
+        self.log("data/failed", float(self.trainer.datamodule.num_failed), sync_dist=True, reduce_fx="sum")
 
     def validation_step(self, clips, batch_index: int) -> None:
         self._evaluation_step(clips)

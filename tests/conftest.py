@@ -3,8 +3,11 @@
 Letters: T frames, H x W pixels.
 """
 
+import importlib.util
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -57,7 +60,7 @@ NUM_BITS = 8
 HEIGHT, WIDTH = 64, 96  # eight stripes of eight pixels: wide enough for any codec's blocks
 
 
-def draw_numbers(numbers) -> np.ndarray:
+def numbered_frames(numbers) -> np.ndarray:
     """Frames uint8 [T, H, W, 3] that carry a number from 0 to 255 each, in binary: stripes across the whole width,
     black for 0 and white for 1, the lowest bit on top. A flip, a crop along the width and a resize leave them
     readable."""
@@ -67,12 +70,36 @@ def draw_numbers(numbers) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def draw_numbers():
+    """draw_numbers(numbers): the frames that carry them, uint8 [T, H, W, 3]."""
+    return numbered_frames
+
+
+@pytest.fixture(scope="session")
 def write_numbered():
     """write_numbered(path, num_frames, fps=30, **of write_video): frame i of the video carries the number i."""
 
     def write(path, num_frames, fps=30, **options):
-        write_video(path, draw_numbers(np.arange(num_frames)), fps, **options)
+        write_video(path, numbered_frames(np.arange(num_frames)), fps, **options)
         return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def encode():
+    """encode(path, num_frames, codec, its options, gop=.., **of the container): numbered frames in any format."""
+
+    def write(path, num_frames, codec, options, *, gop=24, **container_options):
+        with av.open(str(path), "w", options=container_options) as container:
+            stream = container.add_stream(codec, rate=30, options=options)
+            stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+            stream.codec_context.gop_size = gop
+            for i, frame in enumerate(numbered_frames(np.arange(num_frames))):
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                picture.pts, picture.time_base = i, Fraction(1, 30)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
 
     return write
 
@@ -92,3 +119,21 @@ def read_numbers():
         return ((stripes > 128).long() << torch.arange(NUM_BITS)).sum(dim=-1).tolist()
 
     return read
+
+
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
+    """run_tool("make_manifest.py", *arguments): what the script prints; fails where the script does."""
+
+    def run(name, *arguments) -> str:
+        path = Path(__file__).parents[1] / "tools" / name
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+        status = tool.main()
+        printed = capsys.readouterr()
+        assert status == 0, printed.err
+        return printed.out
+
+    return run

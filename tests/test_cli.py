@@ -84,7 +84,7 @@ def test_validate_is_the_clip_level_of_test(trained):
     assert validated["clip"] == pytest.approx(tested["clip"])
 
 
-def test_unreadable_videos_are_counted_as_missing(trained, visitors, tmp_path, capfd):
+def test_unreadable_videos_are_counted_as_missing(trained, visitors, tmp_path, capfd, caplog):
     manifest = tmp_path / "val.csv"
     rows = pd.read_csv(visitors / "val.csv")
     rows["path"] = [str(visitors / path) for path in rows["path"]]
@@ -99,9 +99,8 @@ def test_unreadable_videos_are_counted_as_missing(trained, visitors, tmp_path, c
     result = json.loads((trained / "test.json").read_text())
     assert (result["num_scored"], result["num_videos"]) == (6, 8)
     assert result["missing"] == [str(tmp_path / "corrupt.mp4"), str(tmp_path / "gone.mp4")]
-    shown = capfd.readouterr()
-    assert "6 of 8" in shown.out
-    assert "corrupt.mp4" in shown.err
+    assert "6 of 8" in capfd.readouterr().out
+    assert "corrupt.mp4" in caplog.text
 
 
 def test_predict_gives_the_scores_of_the_test(trained, visitors, capsys):

@@ -1,39 +1,58 @@
 """VideoData: manifests in, batches of Clips out."""
 
 import os
+from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset
 
-from nlvideo.data.dataset import EvalViews, TrainClips, collate
+from nlvideo.data.dataset import Clips, EvalViews, TrainClips, collate, concatenate
+from nlvideo.data.decode import Decoder
+from nlvideo.data.failures import Failures, TooManyFailuresError
+from nlvideo.data.labels import mirror_table, mirrored_labels
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
-from nlvideo.data.transforms import train_transform
+from nlvideo.data.mixing import mix_clips
+from nlvideo.data.protocols import TestProtocol, check_protocol
+from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.transforms import Augment, train_transform
 
 
 class VideoData(LightningDataModule):
-    """Clips of the videos that CSV manifests (header ``path,label``) name.
+    """Clips of the videos that manifests name: CSV files with the header ``path,label``, or lists ``path label``.
 
     Args:
         num_classes: labels go from 0 to num_classes - 1; the network gets as many outputs.
         train: manifest of the training videos.
         val: manifest of the validation videos: ``validate``, and after each epoch of ``fit``.
         test: manifest of the test videos; `val` where it is left out.
+        root: the folder from which a manifest's paths start; null is the manifest's own.
         clip_frames: T, frames of a clip.
         stride: a clip takes every `stride`-th frame. A video too short for that repeats its last frame.
+        sampling: dense clips, or segments: one frame from each of T equal parts of the video.
+        target_fps: frame rate in which `stride` counts; null takes frames as they are stored.
         short_side: training frames are resized so that the short side has a length drawn from these two; null
             leaves their size.
         crop_size: side of the square that training and clip level see, in pixels.
         shift: pixels of repeated edge around a training frame before it is cropped: random shifts for frames no
-            larger than the crop.
-        flip: mirrors every other training clip; wrong where left and right are part of the label.
+            larger than the crop; with short_side null.
+        flip: mirrors every other training clip. Where left and right are part of the label, false, or labels: a
+            mirrored clip gets the class whose name has left and right exchanged.
+        augment: more that is done to training clips.
+        repeats: training clips from one decode of a video; a batch has batch_size / repeats videos.
         eval_short_side: short side of evaluated frames; null leaves their size.
         test_crop_size: side of the square views of video level; `crop_size` where it is null.
         num_clips: clips of a video at video level, spread over its length.
         num_crops: crops of each clip at video level, spread along the longer side.
+        protocol: whose clips and crops these are: our own, or exactly those of another codebase.
         batch_size: clips of a training batch, on each device.
         eval_batch_size: videos of an evaluation batch, on each device.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
+        decoder: the one that tries first; the other reads what it refuses.
+        seconds: a video that takes longer to read counts as unreadable.
+        max_failed: the training stops where more of an epoch than this cannot be read.
     """
 
     def __init__(
@@ -43,25 +62,35 @@ class VideoData(LightningDataModule):
         val: str | None = None,
         test: str | None = None,
         *,
+        root: str | None = None,
         clip_frames: int = 8,
         stride: int = 8,
+        sampling: Literal["dense", "segments"] = "dense",
+        target_fps: float | None = None,
         short_side: tuple[int, int] | None = (256, 320),
         crop_size: int = 224,
         shift: int = 0,
-        flip: bool = True,
+        flip: bool | Literal["labels"] = True,
+        augment: Augment | None = None,
+        repeats: int = 1,
         eval_short_side: int | None = 256,
         test_crop_size: int | None = 256,
         num_clips: int = 10,
         num_crops: int = 3,
+        protocol: TestProtocol = "uniform",
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int | None = None,
+        decoder: Decoder = "pyav",
+        seconds: float = 120.0,
+        max_failed: float = 0.05,
     ):
         super().__init__()
         for name in (
             "clip_frames",
             "stride",
             "crop_size",
+            "repeats",
             "num_clips",
             "num_crops",
             "batch_size",
@@ -69,22 +98,33 @@ class VideoData(LightningDataModule):
         ):
             if locals()[name] < 1:
                 raise ValueError(f"data.{name}: expected at least 1, got {locals()[name]}")
+        if batch_size % repeats:
+            raise ValueError(f"data.batch_size: expected a multiple of data.repeats {repeats}, got {batch_size}")
+        augment = augment or Augment()
+        _check_sizes(short_side, crop_size, shift, augment)
+        self.clip_sampling = ClipSampling(clip_frames, stride, sampling, target_fps)
+        check_protocol(protocol, self.clip_sampling, num_crops)
         self.num_classes = num_classes
         self.manifests = {"train": train, "val": val, "test": test or val}
-        self.clip_frames = clip_frames
-        self.stride = stride
+        self.root = root
         self.short_side = short_side
         self.crop_size = crop_size
         self.shift = shift
         self.flip = flip
+        self.augment = augment
+        self.repeats = repeats
         self.eval_short_side = eval_short_side
         self.test_crop_size = test_crop_size or crop_size
         self.num_clips = num_clips
         self.num_crops = num_crops
+        self.protocol: TestProtocol = protocol
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = min(os.cpu_count() or 1, 8) if num_workers is None else num_workers
+        self.reading = {"decoder": decoder, "seconds": seconds}
+        self.max_failed = max_failed
         self.samples: dict[str, list[Sample]] = {}
+        self.failures: Failures | None = None
 
     @property
     def class_names(self) -> list[str]:
@@ -92,58 +132,113 @@ class VideoData(LightningDataModule):
         return read_class_names(manifest, self.num_classes)
 
     @property
-    def preprocessing(self) -> dict[str, int | None]:
-        """How a clip was cut when the network was trained: what `predict` has to repeat."""
+    def preprocessing(self) -> dict[str, int | float | str | None]:
+        """How a clip was cut when the network was trained: what `predict` has to repeat, as EvalViews takes it."""
         return {
-            "clip_frames": self.clip_frames,
-            "stride": self.stride,
+            "clip_frames": self.clip_sampling.num_frames,
+            "stride": self.clip_sampling.stride,
+            "kind": self.clip_sampling.kind,
+            "target_fps": self.clip_sampling.target_fps,
             "short_side": self.eval_short_side,
             "crop_size": self.test_crop_size,
         }
+
+    @property
+    def num_failed(self) -> int:
+        """Training samples of this epoch so far whose video could not be read, in this process's part of it."""
+        return self.failures.in_epoch if self.failures else 0
 
     def setup(self, stage: str) -> None:
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}[stage]
         for split in needed:
             if not self.manifests[split]:
                 raise ValueError(f"data.{split}: not given; `nlvideo {stage}` needs a manifest, a CSV path,label")
-            self.samples[split] = read_manifest(self.manifests[split], self.num_classes)
+            self.samples[split] = read_manifest(self.manifests[split], self.num_classes, self.root)
             read_class_names(self.manifests[split], self.num_classes)  # raises where they disagree
-        if stage == "fit" and len(self.samples["train"]) < self.batch_size:
+        if stage != "fit":
+            return
+        if len(self.samples["train"]) < self.batch_size // self.repeats:
             raise ValueError(
                 f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch; set "
-                f"data.batch_size to at most that (it is {self.batch_size})"
+                f"data.batch_size to at most {len(self.samples['train']) * self.repeats} (it is {self.batch_size})"
             )
+        if self.flip == "labels":
+            rank_zero_info(mirror_table(self.class_names))
 
     def train_dataloader(self) -> DataLoader:
-        transform = train_transform(self.crop_size, short_side=self.short_side, shift=self.shift, flip=self.flip)
+        mirrored = None
+        if self.flip:
+            mirrored = mirrored_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
         dataset = TrainClips(
-            self.samples["train"], clip_frames=self.clip_frames, stride=self.stride, transform=transform
+            self.samples["train"],
+            sampling=self.clip_sampling,
+            transform=train_transform(
+                self.crop_size, short_side=self.short_side, shift=self.shift, augment=self.augment
+            ),
+            mirrored=mirrored,
+            repeats=self.repeats,
+            max_failed=self.max_failed,
+            **self.reading,
         )
-        return self._loader(dataset, batch_size=self.batch_size, shuffle=True, drop_last=True)
+        self.failures = dataset.failures
+        return TrainLoader(
+            dataset,
+            batch_size=self.batch_size // self.repeats,
+            shuffle=True,
+            drop_last=True,
+            collate_fn=concatenate,
+            **self._workers(),
+        )
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader(self._eval_views("val", self.crop_size), batch_size=self.eval_batch_size)
+        return self._eval_loader(self._eval_views("val", self.crop_size))
 
     def test_dataloader(self) -> DataLoader:
-        views = self._eval_views("test", self.test_crop_size, num_clips=self.num_clips, num_crops=self.num_crops)
-        return self._loader(views, batch_size=self.eval_batch_size)
+        views = {"num_clips": self.num_clips, "num_crops": self.num_crops, "protocol": self.protocol}
+        return self._eval_loader(self._eval_views("test", self.test_crop_size, **views))
 
-    def _eval_views(self, split: str, crop: int, **views: int) -> EvalViews:
-        return EvalViews(
-            self.samples[split],
-            clip_frames=self.clip_frames,
-            stride=self.stride,
-            short_side=self.eval_short_side,
-            crop=crop,
-            **views,
-        )
+    def on_after_batch_transfer(self, batch: Clips | None, dataloader_idx: int) -> Clips | None:
+        """Mixup and CutMix, where the batch is already on the device."""
+        mixup, cutmix = self.augment.mixup, self.augment.cutmix
+        if not (self.trainer and self.trainer.training and (mixup or cutmix)):
+            return batch
+        return mix_clips(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
 
-    def _loader(self, dataset: Dataset, **options: int | bool) -> DataLoader:
-        return DataLoader(
-            dataset,
-            collate_fn=collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            **options,
+    def _eval_views(self, split: str, crop: int, **views: int | str) -> EvalViews:
+        cut = {**self.preprocessing, "crop": crop}
+        del cut["crop_size"]
+        return EvalViews(self.samples[split], **cut, **views, **self.reading)
+
+    def _eval_loader(self, dataset: Dataset) -> DataLoader:
+        return DataLoader(dataset, batch_size=self.eval_batch_size, collate_fn=collate, **self._workers())
+
+    def _workers(self) -> dict[str, int | bool]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+        }
+
+
+class TrainLoader(DataLoader):
+    """Of TrainClips: stops, in this process, where too many videos fail."""
+
+    def __iter__(self) -> Iterator[Clips]:
+        failures = self.dataset.failures
+        failures.start_epoch(len(self) * self.batch_size)
+        for batch in super().__iter__():
+            failures.check()
+            if batch is None:
+                raise TooManyFailuresError(failures.summary("a video and all tried in its place could not be read"))
+            yield batch
+
+
+def _check_sizes(short_side: tuple[int, int] | None, crop_size: int, shift: int, augment: Augment) -> None:
+    resized = "data.augment.area" if augment.area else "data.short_side" if short_side else None
+    if short_side and not crop_size <= short_side[0] <= short_side[1]:
+        raise ValueError(
+            f"data.short_side: expected two rising lengths of at least the crop of {crop_size} pixels, got "
+            f"{list(short_side)}; set data.crop_size or data.short_side, or null for frames as they are"
         )
+    if shift and resized:
+        raise ValueError(f"data.shift: {shift} has no effect with {resized}; set one of them to its default or null")

@@ -1,29 +1,92 @@
 """What is done to the frames of a clip, on uint8 [T, 3, H, W]. One draw a clip: its frames stay aligned."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from nlvideo.data.protocols import TestProtocol, crop_offsets
 
-def train_transform(crop: int, *, short_side: tuple[int, int] | None, shift: int, flip: bool) -> v2.Transform:
-    """Scale jitter, random crop, flip (Wang et al. 2018, section 4.1).
+
+@dataclass(frozen=True)
+class Augment:
+    """What a training clip goes through beyond scale jitter, crop and flip. All off by default.
 
     Args:
-        crop: side of the square that is cut out, in pixels.
+        inverse_jitter: draw 1 / short side evenly in place of the short side (SlowFast): more small ones.
+        area: cut out a random part of the frame, of this range of its area and aspect ratio 3/4 to 4/3, in place of
+            the scale jitter (random resized crop).
+        color_jitter: brightness, contrast and saturation times 1 - this to 1 + this.
+        rand_augment: magnitude of RandAugment's two operations, 1 to 30.
+        erasing: how many of the clips have a random box blacked out, 0 to 1.
+        mixup: alpha of mixup; labels become distributions.
+        cutmix: alpha of CutMix; with mixup, each batch goes through one of the two.
+    """
+
+    inverse_jitter: bool = False
+    area: tuple[float, float] | None = None
+    color_jitter: float = 0.0
+    rand_augment: int = 0
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+
+def train_transform(
+    crop: int, *, short_side: tuple[int, int] | None, shift: int = 0, augment: Augment = Augment()
+) -> v2.Transform:
+    """Scale jitter and random crop (Wang et al. 2018, section 4.1), and what `augment` adds. The flip, which may change
+    the label, is the data set's.
+
+    Args:
+        crop: side of the square that comes out, in pixels.
         short_side: the frame is resized so that its short side has a length drawn from these two, both counted;
             None leaves its size.
         shift: pixels of edge repeated around the frame before the crop, for crops as large as the frame.
-        flip: left to right, every other clip.
     """
-    steps: list[v2.Transform] = []
-    if short_side is not None:
-        low, high = short_side
-        steps.append(v2.RandomShortestSize(list(range(low, high + 1)), antialias=True))
-    steps.append(v2.RandomCrop(crop, padding=shift or None, pad_if_needed=True, padding_mode="edge"))
-    if flip:
-        steps.append(v2.RandomHorizontalFlip())
+    steps: list[Callable[[Tensor], Tensor]] = []
+    if augment.area is not None:
+        steps.append(v2.RandomResizedCrop(crop, scale=augment.area, antialias=True))
+    elif short_side is not None:
+        steps.append(JitteredCrop(crop, short_side, inverse=augment.inverse_jitter))
+    else:
+        steps.append(v2.RandomCrop(crop, padding=shift or None, pad_if_needed=True, padding_mode="edge"))
+    if augment.rand_augment:
+        steps.append(v2.RandAugment(magnitude=augment.rand_augment))
+    if augment.color_jitter:
+        steps.append(v2.ColorJitter(*[augment.color_jitter] * 3))
+    if augment.erasing:
+        steps.append(v2.RandomErasing(augment.erasing))
     return v2.Compose(steps)
+
+
+class JitteredCrop:
+    """Resize so that the short side has a random length, then cut out a random square; computed the other way round,
+    so that only the pixels that are kept are resized.
+
+        frame 340 x 256, short side 320, crop 224:  cut out 224 * 256 / 320 = 179 pixels, resize them to 224
+    """
+
+    def __init__(self, crop: int, short_side: tuple[int, int], *, inverse: bool = False):
+        self.crop = crop
+        self.short_side = short_side
+        self.inverse = inverse
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """[T, 3, H, W] -> [T, 3, crop, crop]."""
+        height, width = frames.shape[-2:]
+        draws = torch.rand(3).tolist()
+        low, high = self.short_side
+        if self.inverse:
+            short_side = round(1 / (1 / high + draws[0] * (1 / low - 1 / high)))
+        else:
+            short_side = low + int(draws[0] * (high - low + 1))
+        side = min(round(self.crop * min(height, width) / short_side), height, width)
+        top, left = int(draws[1] * (height - side + 1)), int(draws[2] * (width - side + 1))
+        return F.resized_crop(frames, top, left, side, side, [self.crop, self.crop], antialias=True)
 
 
 def resize_short_side(frames: Tensor, short_side: int | None) -> Tensor:
@@ -31,13 +94,14 @@ def resize_short_side(frames: Tensor, short_side: int | None) -> Tensor:
     return frames if short_side is None else F.resize(frames, [short_side], antialias=True)
 
 
-def uniform_crops(frames: Tensor, crop: int, num_crops: int) -> Tensor:
-    """Squares spread evenly along the longer side and centred on the shorter one; one crop is the centre crop.
+def uniform_crops(frames: Tensor, crop: int, num_crops: int, protocol: TestProtocol = "uniform") -> Tensor:
+    """Squares spread along the longer side and centred on the shorter one; one crop is the centre crop.
 
         3 crops   [0  |  1  |  2]
 
     Args:
         frames: [T, 3, H, W]; smaller frames than the crop are padded with their edge.
+        protocol: whose offsets, see `protocols.crop_offsets`.
 
     Returns:
         [num_crops, T, 3, crop, crop].
@@ -48,12 +112,10 @@ def uniform_crops(frames: Tensor, crop: int, num_crops: int) -> Tensor:
         right, bottom = max(crop - width, 0) - left, max(crop - height, 0) - top
         frames = F.pad(frames, [left, top, right, bottom], padding_mode="edge")
         height, width = frames.shape[-2:]
-    spread = [0.5] if num_crops == 1 else [i / (num_crops - 1) for i in range(num_crops)]
-    long_offsets = [int((max(height, width) - crop) * part) for part in spread]
     short_offset = (min(height, width) - crop) // 2
     return torch.stack(
         [
             F.crop(frames, *((short_offset, offset) if width >= height else (offset, short_offset)), crop, crop)
-            for offset in long_offsets
+            for offset in crop_offsets(protocol, max(height, width) - crop, num_crops)
         ]
     )

@@ -1,5 +1,7 @@
 """Manifests, good and bad: the message names the file, the place and the remedy."""
 
+from pathlib import Path
+
 import pytest
 
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
@@ -18,9 +20,25 @@ def test_paths_are_relative_to_the_manifest_or_absolute_and_keep_their_spaces(ma
     path = manifest('path,label,note\nair drumming/a b.mp4,1,x\n/data/c.mp4,0,y\n"d, e.mp4",02,\n')
     assert read_manifest(path, 3) == [
         Sample(tmp_path / "air drumming/a b.mp4", 1),
-        Sample(tmp_path.__class__("/data/c.mp4"), 0),
+        Sample(Path("/data/c.mp4"), 0),
         Sample(tmp_path / "d, e.mp4", 2),
     ]
+
+
+@pytest.mark.parametrize("separator", [" ", ",", "\t", ", "])
+def test_lists_of_other_codebases_are_used_unchanged(manifest, tmp_path, separator):
+    path = manifest(f"air drumming/a b 7.mp4{separator}1\n/data/c.mp4{separator}0\n\n")
+    assert read_manifest(path, 2) == [
+        Sample(tmp_path / "air drumming/a b 7.mp4", 1),
+        Sample(Path("/data/c.mp4"), 0),
+    ]
+    assert read_manifest(path, 2, root="/videos")[0].path == Path("/videos/air drumming/a b 7.mp4")
+
+
+def test_mmactions_list_of_frame_folders(manifest, tmp_path):
+    (tmp_path / "air drumming/a b").mkdir(parents=True)
+    path = manifest("air drumming/a b 300 1\nc d 12 0\n")
+    assert read_manifest(path, 2) == [Sample(tmp_path / "air drumming/a b", 1), Sample(tmp_path / "c d", 0)]
 
 
 def test_a_missing_manifest(tmp_path):
@@ -33,7 +51,9 @@ def test_a_missing_manifest(tmp_path):
     [
         ("", "train.csv: not a CSV with the header path,label"),
         ("path,label\n", "train.csv: no videos, only a header"),
-        ("a.mp4,0\nb.mp4,1\n", "train.csv: no column label or path; .* is 'a.mp4,0'"),
+        ("a.mp4\nb.mp4\n", "train.csv: no column label or path; .* is 'a.mp4'"),
+        ("a.mp4 0\nb.mp4\n", "train.csv, line 2: 'b.mp4'; expected a path and a label as in the first line"),
+        ("a.mp4 0\nb.mp4 2\n", "train.csv, line 2: label '2'"),
         ("path,class\na.mp4,0\n", "train.csv: no column label; "),
         ("path,label\na.mp4,0\nb.mp4,2\n", "train.csv, line 3: label '2'; .* from 0 to 1, .*num_classes is 2"),
         ("path,label\na.mp4,-1\n", "line 2: label '-1'; expected a whole number"),

@@ -1,5 +1,7 @@
 """VideoData from manifests to batches, with and without worker processes."""
 
+import re
+
 import pytest
 import torch
 
@@ -78,7 +80,14 @@ def test_two_epochs_draw_different_clips(folder, read_numbers):
 def test_class_names_and_preprocessing(folder):
     data = video_data(folder)
     assert data.class_names == ["even", "odd"]
-    assert data.preprocessing == {"clip_frames": 4, "stride": 4, "short_side": None, "crop_size": 64}
+    assert data.preprocessing == {
+        "clip_frames": 4,
+        "stride": 4,
+        "kind": "dense",
+        "target_fps": None,
+        "short_side": None,
+        "crop_size": 64,
+    }
 
 
 @pytest.mark.parametrize(
@@ -89,8 +98,66 @@ def test_class_names_and_preprocessing(folder):
         ({"train": None}, r"data\.train: not given; `nlvideo fit` needs a manifest"),
         ({"batch_size": 7}, r"train\.csv: 6 videos do not fill one batch; set data\.batch_size"),
         ({"batch_size": 0}, r"data\.batch_size: expected at least 1, got 0"),
+        ({"batch_size": 4, "repeats": 3}, r"data\.batch_size: expected a multiple of data\.repeats 3, got 4"),
+        ({"short_side": (48, 64)}, r"data\.short_side: expected two rising lengths of at least the crop of 64"),
+        ({"short_side": (64, 80), "shift": 2}, r"data\.shift: 2 has no effect with data\.short_side"),
+        ({"protocol": "nln", "target_fps": 30.0}, r"protocol nln takes frames as they are stored"),
+        ({"protocol": "nln", "sampling": "segments"}, r"protocol nln is for dense clips"),
+        ({"protocol": "slowfast", "num_crops": 5}, r"protocol slowfast has 1 or 3 crops, got num_crops 5"),
     ],
 )
 def test_settings_that_do_not_fit_the_data(folder, options, message):
     with pytest.raises(ValueError, match=message):
         video_data(folder, **options).setup("fit")
+
+
+@pytest.fixture
+def broken(folder, tmp_path):
+    """A manifest of 40 videos of which the first `num_broken` are missing."""
+
+    def write(num_broken):
+        rows = [f"absent{i}.mp4,{i % 2}\n" for i in range(num_broken)]
+        rows += [f"{folder / f'{i % 6}.mp4'},{i % 2}\n" for i in range(40 - num_broken)]
+        (tmp_path / "train.csv").write_text("path,label\n" + "".join(rows))
+        return str(tmp_path / "train.csv")
+
+    return write
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_failures_are_counted_for_each_epoch(folder, broken, num_workers):
+    data = video_data(folder, train=broken(2), batch_size=4, num_workers=num_workers)
+    data.setup("fit")
+    loader = data.train_dataloader()
+    for _ in range(2):
+        batches = list(loader)
+        assert [len(batch.label) for batch in batches] == [4] * 10
+        assert data.num_failed == 2
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize(
+    ("num_broken", "message"),
+    [
+        (10, r"^\d+ of the 40 samples of this epoch could not be read, more than data\.max_failed 0\.05 allows, "),
+        (40, r"^(a video and all tried in its place|none of the first \d+ videos|\d+ of the 40 samples).* could"),
+    ],
+)
+def test_too_many_failures_stop_the_run_with_one_line(folder, broken, num_broken, message, num_workers):
+    data = video_data(folder, train=broken(num_broken), batch_size=4, num_workers=num_workers)
+    data.setup("fit")
+    try:  # not pytest.raises, which keeps the frames and with them the workers
+        list(data.train_dataloader())
+        raised = None
+    except ValueError as error:
+        raised = str(error)
+    assert re.search(message, raised)
+    assert "\n" not in raised
+
+
+def test_repeats_fill_the_batch_with_fewer_videos(folder):
+    data = video_data(folder, batch_size=6, repeats=3)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    assert batch.video.shape == (6, 1, 3, 4, 64, 64)
+    assert len(batch.index.unique()) == 2

@@ -45,3 +45,30 @@ def test_the_centre_clip(video_frames, start):
 )
 def test_uniform_clips_touch_both_ends(num_clips, span, video_frames, starts):
     assert sampling.uniform_starts(num_clips, span, video_frames) == starts
+
+
+def test_segments_take_one_frame_from_each_part():
+    assert sampling.segment_indices(3, 16, 0.5).tolist() == [3, 8, 13]
+    draws = np.random.default_rng(0).random((2000, 3))
+    frames = np.stack([sampling.segment_indices(3, 16, draw) for draw in draws])
+    assert frames.min(axis=0).tolist() == [0, 5, 10]
+    assert frames.max(axis=0).tolist() == [5, 10, 15]
+    assert [len(np.unique(column)) for column in frames.T] == [6, 6, 6]
+    assert sampling.segment_indices(8, 5, 0.5).tolist() == [0, 1, 2, 2, 2, 3, 4, 4]
+    assert sampling.segment_indices(8, 1, 0.9).tolist() == [0] * 8
+
+
+def test_segment_clips_are_random_in_training_and_spread_in_tests():
+    segments = sampling.ClipSampling(4, kind="segments")
+    assert segments.centre(41, fps=30).tolist() == [5, 15, 25, 35]
+    assert segments.spread(2, 41, fps=30).tolist() == [[2, 12, 22, 32], [8, 18, 28, 38]]
+    assert segments.random(41, 30, np.array([0.0, 0.99, 0.0, 0.99])).tolist() == [0, 20, 20, 40]
+
+
+def test_a_target_frame_rate_keeps_the_time_between_frames():
+    clip = sampling.ClipSampling(4, 8, target_fps=30)
+    assert clip.centre(200, fps=30).tolist() == [87, 95, 103, 111]
+    assert clip.centre(200, fps=60).tolist() == [75, 91, 107, 123]
+    assert clip.centre(200, fps=25).tolist() == [89, 95, 102, 109]  # every 6.67th, rounded down
+    assert clip.centre(200, fps=0).tolist() == [87, 95, 103, 111]  # a folder of images has no rate
+    assert clip.random(200, 60, np.array([0.999999, 0, 0, 0])).tolist() == [151, 167, 183, 199]

@@ -1,0 +1,75 @@
+"""Videos that cannot be read in training: each reported once, all counted, too many stop the run."""
+
+import logging
+from collections.abc import Sequence
+
+import torch
+
+from nlvideo.data.manifest import Sample
+
+log = logging.getLogger(__name__)
+
+FIRST_SAMPLES = 20  # where all of these fail, something larger is wrong than a few videos
+
+
+class TooManyFailuresError(ValueError):
+    """So many videos cannot be read that the training would not be of the data that was meant."""
+
+
+class Failures:
+    """Counts in memory that worker processes share with the one that trains: a number for each video, which only the
+    worker that reads it changes.
+
+    Args:
+        samples: the videos.
+        max_failed: the largest part of an epoch that may fail.
+    """
+
+    def __init__(self, samples: Sequence[Sample], max_failed: float):
+        self.samples = samples
+        self.max_failed = max_failed
+        self._num_read = torch.zeros(len(samples), dtype=torch.int32).share_memory_()
+        self._num_failed = torch.zeros(len(samples), dtype=torch.int32).share_memory_()
+        self._reported = torch.zeros(len(samples), dtype=torch.bool).share_memory_()
+        self._failed_before = 0
+        self._epoch_samples = len(samples)
+
+    def count_read(self, index: int) -> None:
+        self._num_read[index] += 1
+
+    def count_failed(self, index: int) -> None:
+        self._num_failed[index] += 1
+
+    def report(self, index: int, error: Exception) -> None:
+        """Names the video, the first time that it fails."""
+        if not self._reported[index]:
+            self._reported[index] = True
+            log.warning("replaced by another video of its class: %s", error)
+
+    def start_epoch(self, num_samples: int) -> None:
+        self._failed_before = int(self._num_failed.sum())
+        self._epoch_samples = num_samples
+
+    @property
+    def in_epoch(self) -> int:
+        """Samples of this epoch so far whose video could not be read."""
+        return int(self._num_failed.sum()) - self._failed_before
+
+    def check(self) -> None:
+        """
+        Raises:
+            TooManyFailuresError: the first 20 samples all failed, or more of this epoch than `max_failed`.
+        """
+        failed = self.in_epoch
+        if not self._num_read.any() and failed >= FIRST_SAMPLES:
+            raise TooManyFailuresError(self.summary(f"none of the first {failed} videos could be read"))
+        if failed > self.max_failed * self._epoch_samples:
+            of = f"{failed} of the {self._epoch_samples} samples of this epoch could not be read"
+            raise TooManyFailuresError(self.summary(f"{of}, more than data.max_failed {self.max_failed:g} allows"))
+
+    def summary(self, what: str) -> str:
+        example = self.samples[int(self._reported.int().argmax())].path
+        return (
+            f"{what}, {example} for one: see the warnings above; check data.root and the paths in the manifest, take "
+            "such videos out (tools/check_videos.py does), or raise data.max_failed"
+        )

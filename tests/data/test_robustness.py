@@ -1,0 +1,145 @@
+"""Files that are broken in any way: a decode or a DecodeError, never a hang or a crash."""
+
+import os
+import random
+import signal
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from nlvideo.data.checking import check_video
+from nlvideo.data.deadline import within
+from nlvideo.data.decode import DecodeError, Video
+from nlvideo.data.parallel import Lost, run_each
+
+SECONDS = 60  # for one video, on a busy machine
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Bytes flipped, cut off, removed, zeroed or put in, now and then in the header."""
+    data = bytearray(data)
+    place = rng.randrange(rng.choice([2000, len(data)]))
+    size = rng.choice([1, 20, 500, 5000])
+    how = rng.choice(["flip", "cut off", "remove", "zero", "put in"])
+    if how == "flip":
+        for _ in range(size // 10 + 1):
+            data[rng.randrange(place, len(data))] = rng.randrange(256)
+    elif how == "cut off":
+        del data[place:]
+    elif how == "remove":
+        del data[place : place + size]
+    elif how == "zero":
+        data[place : place + size] = bytes(len(data[place : place + size]))
+    else:
+        data[place:place] = rng.randbytes(size)
+    return bytes(data)
+
+
+def read(path) -> str:
+    """In a process of its own: nothing where the video decodes, else the error."""
+    try:
+        video = Video(path)
+        video.frames(np.linspace(0, video.num_frames - 1, 8).astype(int))
+    except DecodeError as error:
+        return str(error)
+    return ""
+
+
+def test_200_mutations_decode_or_give_a_decode_error_with_their_path(tmp_path, write_numbered):
+    rng = random.Random(0)
+    codecs = {"a.mp4": "libx264", "b.avi": "mpeg4", "c.webm": "libvpx-vp9", "d.mkv": "libx264"}
+    originals = [write_numbered(tmp_path / name, 40, codec=codec) for name, codec in codecs.items()]
+    paths = []
+    for i in range(200):
+        original = originals[i % len(originals)]
+        paths.append(tmp_path / f"{i}{original.suffix}")
+        paths[-1].write_bytes(mutated(original.read_bytes(), rng))
+    outcomes = dict(run_each(read, paths, workers=2, seconds=SECONDS))
+    assert not [outcome for outcome in outcomes.values() if isinstance(outcome, Lost)]
+    errors = [(path, error) for path, error in outcomes.items() if error]
+    assert 20 < len(errors) < 180  # of both kinds there are some
+    assert all(error.startswith(f"{path}: ") and "\n" not in error for path, error in errors)
+
+
+def crash_hang_or_double(item):
+    if item == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if item == "hang":
+        time.sleep(600)
+    return item * 2
+
+
+def test_a_crash_and_a_hang_cost_one_item_each():
+    items = ["a", "crash", "b", "hang", "c"]
+    outcomes = dict(run_each(crash_hang_or_double, items, workers=2, seconds=2))
+    assert [outcomes[item] for item in "abc"] == ["aa", "bb", "cc"]
+    assert outcomes["crash"] == Lost("crashed (SIGSEGV)")
+    assert outcomes["hang"] == Lost("took longer than 2 seconds")
+
+
+def test_a_time_limit_returns_raises_and_gives_up():
+    assert within(5, lambda: 3) == 3
+    with pytest.raises(ZeroDivisionError):
+        within(5, lambda: 1 / 0)
+    with pytest.raises(TimeoutError, match=r"took longer than 0\.01 seconds"):
+        within(0.01, partial(time.sleep, 5))
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory, write_numbered, encode):
+    """A file of each kind that check_videos tells apart."""
+    folder = tmp_path_factory.mktemp("checked")
+    write_numbered(folder / "good.mp4", 40)
+    write_numbered(folder / "short.mp4", 5)
+    (folder / "corrupt.mp4").write_text("not a video")
+    encode(folder / "truncated.mp4", 60, "libx264", {"bf": "0"}, movflags="faststart")
+    whole = (folder / "truncated.mp4").read_bytes()
+    (folder / "truncated.mp4").write_bytes(whole[: len(whole) * 7 // 10])
+    return folder
+
+
+@pytest.mark.parametrize("status", ["good", "short", "corrupt", "truncated", "missing"])
+def test_check_video(checked, status):
+    check = check_video(checked / f"{status}.mp4", min_frames=8)
+    assert check.status == {"good": "ok", "short": "too short"}.get(status, status)
+    if status == "good":
+        assert (check.num_frames, check.fps, check.width, check.height, check.codec) == (40, 30.0, 96, 64, "h264")
+    else:
+        assert check.words
+    if status == "truncated":
+        assert 10 < check.num_frames < 60 == check.promised
+
+
+def test_check_videos_writes_a_clean_manifest_and_goes_on_where_it_stopped(checked, tmp_path, run_tool):
+    names = ["good", "short", "corrupt", "truncated", "missing"]
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("path,label\n" + "".join(f"{checked / name}.mp4,{i}\n" for i, name in enumerate(names)))
+    output = run_tool("check_videos.py", manifest, "--workers", "1")
+    assert "1 of 5 videos are ok" in output
+    assert f"{checked / 'truncated.mp4'}: " in output
+    assert (tmp_path / "all.clean.csv").read_text().splitlines()[1:] == [
+        f"{checked / 'good.mp4'},0,good,40,30.0,96,64,1.333"
+    ]
+    report = (tmp_path / "all.report.csv").read_text()
+    assert "5 of 5 videos were checked before" in run_tool("check_videos.py", manifest, "--workers", "1")
+    assert (tmp_path / "all.report.csv").read_text() == report
+
+
+def test_transcode_keeps_every_frame_and_goes_on_where_it_stopped(tmp_path, encode, read_numbers, run_tool):
+    (tmp_path / "old").mkdir()
+    encode(tmp_path / "old/a.avi", 40, "mpeg4", {"bf": "2"})
+    (tmp_path / "old/b.mp4").write_text("not a video")
+    (tmp_path / "old/all.csv").write_text("path,label\na.avi,1\nb.mp4,0\n")
+    arguments = (tmp_path / "old/all.csv", tmp_path / "new", "--short-side", "32", "--gop", "8", "--workers", "1")
+    output = run_tool("transcode.py", *arguments)
+    assert "1 of 2 videos" in output and "times as fast" in output
+    assert f"left out: {tmp_path / 'old/b.mp4'}: " in output
+    assert (tmp_path / "new/all.csv").read_text().splitlines()[1].startswith("a.avi.mp4,1,")
+    video = Video(tmp_path / "new/a.avi.mp4")
+    frames = video.frames(np.arange(40))
+    assert frames.shape == (40, 3, 32, 48)
+    assert read_numbers(frames, time_dim=-4) == list(range(40))
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.avi.mp4", "all.csv"]
+    assert "1 of 2 videos were there before" in run_tool("transcode.py", *arguments)

@@ -1,0 +1,151 @@
+"""Decode every video of a manifest, in processes of their own; write a manifest of the good ones and a report.
+
+A native crash or a hang of a decoder costs one video. Run it again and it goes on where it stopped; files that have
+changed since are checked again.
+
+example:
+  python tools/check_videos.py data/k400/val.csv --num-classes 400 --known k400_val
+  -> data/k400/val.clean.csv, with true frame counts; data/k400/val.report.csv, a line for each video
+"""
+
+import argparse
+import csv
+import os
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+from rich.progress import track
+
+from nlvideo.data.checking import CLEAN, PROBLEMS, Check, check_video
+from nlvideo.data.listing import relative_to, write_manifest
+from nlvideo.data.manifest import Sample, read_manifest
+from nlvideo.data.parallel import Lost, run_each
+
+# Videos in the copies and splits that published numbers were measured on.
+KNOWN = {
+    "k400_val": {19761: "the copy of the non-local paper and of SlowFast", 19796: "mmaction2's copy"},
+    "k400_train": {240436: "mmaction2's copy"},
+    "ssv2_train": {168913: "all"},
+    "ssv2_val": {24777: "all"},
+    "ssv1_train": {86017: "all"},
+    "ssv1_val": {11522: "all"},
+    "ucf101_train": {9537: "all of split 1"},
+    "ucf101_test": {3783: "all of split 1"},
+    "hmdb51_train": {3570: "all of a split"},
+    "hmdb51_test": {1530: "all of a split"},
+}
+REPORT = ("path", "size", "modified", "status", "num_frames", "promised", "fps", "width", "height", "codec", "words")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--num-classes", type=int, default=1_000_000, help="labels above are an error")
+    parser.add_argument("--root", type=Path, help="where relative paths start (default: the manifest's folder)")
+    parser.add_argument("--min-frames", type=int, default=8, help="fewer is too short (default: %(default)s)")
+    parser.add_argument("--keep", choices=[*PROBLEMS], action="append", default=[], help="also in the clean manifest")
+    parser.add_argument("--seconds", type=float, default=120, help="a video that takes longer hangs (%(default)s)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    parser.add_argument("--known", choices=[*KNOWN], help="compare with the known numbers of videos of this split")
+    return parser.parse_args()
+
+
+def stamp(path: Path) -> tuple[str, str]:
+    """Size and time of change, as the report writes them."""
+    if not path.exists():
+        return "", ""
+    status = path.stat()
+    return str(status.st_size), str(status.st_mtime_ns)
+
+
+def read_report(path: Path) -> dict[str, dict]:
+    """The rows of earlier runs by path; a half-written last line is left out."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        return {row["path"]: row for row in csv.DictReader(file) if row["words"] is not None}
+
+
+def same_limit(row: dict, min_frames: int) -> bool:
+    """Whether a check with this limit would have the same outcome."""
+    return row["status"] not in ("ok", "too short") or (int(row["num_frames"]) < min_frames) == (row["status"] != "ok")
+
+
+def check_all(samples: list[Sample], report: Path, options: argparse.Namespace) -> dict[str, dict]:
+    rows = read_report(report)
+    known = {path: (row["size"], row["modified"]) for path, row in rows.items() if same_limit(row, options.min_frames)}
+    paths = list(dict.fromkeys(sample.path for sample in samples))
+    todo = [path for path in paths if known.get(str(path)) != stamp(path)]
+    if len(todo) < len(paths):
+        print(f"{len(paths) - len(todo)} of {len(paths)} videos were checked before")
+    call = partial(check_video, min_frames=options.min_frames)
+    with report.open("w", newline="") as file:
+        writer = csv.DictWriter(file, REPORT, lineterminator="\n")
+        writer.writeheader()
+        current = {str(path) for path in paths} - {str(path) for path in todo}
+        writer.writerows(row for path, row in rows.items() if path in current)
+        results = run_each(call, todo, workers=options.workers, seconds=options.seconds)
+        for path, result in track(results, "decoding", total=len(todo)):
+            check = Check("corrupt", words=result.words) if isinstance(result, Lost) else result
+            size, modified = stamp(path)
+            rows[str(path)] = {"path": str(path), "size": size, "modified": modified, **vars(check)}
+            writer.writerow(rows[str(path)])
+            file.flush()
+    return rows
+
+
+def summarise(samples: list[Sample], rows: dict[str, dict], known: str | None) -> None:
+    statuses = Counter(rows[str(sample.path)]["status"] for sample in samples)
+    print(f"{statuses['ok']} of {len(samples)} videos are ok")
+    for status, meaning in PROBLEMS.items():
+        if not statuses[status]:
+            continue
+        print(f"{statuses[status]} {status} ({meaning}):")
+        examples = [rows[str(sample.path)] for sample in samples if rows[str(sample.path)]["status"] == status]
+        for row in examples[:5]:
+            print(f"    {row['path']}: {row['words']}")
+        if len(examples) > 5:
+            print("    ..")
+    codecs = Counter(rows[str(sample.path)]["codec"] for sample in samples)
+    print("codecs: " + ", ".join(f"{codec or 'none'} {count}" for codec, count in codecs.most_common()))
+    if known:
+        for count, whose in KNOWN[known].items():
+            print(
+                f"{known}: {count} videos are {whose}; this has {statuses['ok'] + statuses['over-reported']} good ones"
+            )
+
+
+def main() -> int:
+    options = parse_arguments()
+    clean = options.manifest.with_suffix(".clean.csv")
+    report = options.manifest.with_suffix(".report.csv")
+    try:
+        samples = read_manifest(options.manifest, options.num_classes, options.root)
+        rows = check_all(samples, report, options)
+        kept = []
+        for path, label in samples:
+            row = rows[str(path)]
+            if row["status"] not in {*CLEAN, *options.keep}:
+                continue
+            fps = float(row["fps"])
+            duration = round(int(row["num_frames"]) / fps, 3) if fps else ""
+            place = relative_to(path, clean.parent)
+            kept.append({**row, "path": place, "label": label, "id": path.stem, "duration": duration})
+        write_manifest(clean, kept, None)
+    except (ValueError, OSError) as error:
+        print(f"check_videos: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("check_videos: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    summarise(samples, rows, options.known)
+    print(f"{clean}: {len(kept)} videos; {report}: what was found")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
