@@ -39,7 +39,7 @@ KNOWN = {
 REPORT = ("path", "size", "modified", "status", "num_frames", "promised", "fps", "width", "height", "codec", "words")
 
 
-def parse_arguments() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -51,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=120, help="a video that takes longer hangs (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--known", choices=[*KNOWN], help="compare with the known numbers of videos of this split")
-    return parser.parse_args()
+    return parser
 
 
 def stamp(path: Path) -> tuple[str, str]:
@@ -120,7 +120,7 @@ def summarise(samples: list[Sample], rows: dict[str, dict], known: str | None) -
 
 
 def main() -> int:
-    options = parse_arguments()
+    options = build_parser().parse_args()
     clean = options.manifest.with_suffix(".clean.csv")
     report = options.manifest.with_suffix(".report.csv")
     try:

@@ -23,7 +23,7 @@ from nlvideo.data.parallel import Lost, run_each
 SECONDS = 60  # to open one video
 
 
-def parse_arguments() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
         sub.add_argument("--no-probe", action="store_true", help="leave out num_frames and what follows it: faster")
         sub.add_argument("--keep-missing", action="store_true", help="also write videos that are not there")
         sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="default: %(default)s")
-    return parser.parse_args()
+    return parser
 
 
 def read_listing(options: argparse.Namespace) -> formats.Listing:
@@ -73,7 +73,7 @@ def read_listing(options: argparse.Namespace) -> formats.Listing:
 
 
 def main() -> int:
-    options = parse_arguments()
+    options = build_parser().parse_args()
     try:
         listing = read_listing(options)
         there = {entry.path for entry in listing.entries if entry.path.exists()}

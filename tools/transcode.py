@@ -29,7 +29,7 @@ from nlvideo.data.transcoding import transcode
 MEASURED = 20  # videos whose decoding is timed before and after
 
 
-def parse_arguments() -> argparse.Namespace:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -41,7 +41,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--crf", type=int, default=23, help="x264's quality, less is better (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=600, help="a video that takes longer hangs (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
-    return parser.parse_args()
+    return parser
 
 
 def targets(samples: list[Sample], root: Path, folder: Path) -> dict[Path, Path]:
@@ -66,7 +66,7 @@ def seconds_a_clip(paths: list[Path]) -> float:
 
 
 def main() -> int:
-    options = parse_arguments()
+    options = build_parser().parse_args()
     try:
         samples = read_manifest(options.manifest, 1_000_000, options.root)
         places = targets(samples, options.root or options.manifest.parent, options.folder)

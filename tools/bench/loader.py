@@ -167,14 +167,18 @@ def readable(paths: list[Path]) -> list[Path]:
     return good
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="+", type=Path, help="files, and folders of them")
     parser.add_argument("--clips", type=int, default=60, help="clips a measurement (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="the median counts (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     parser.add_argument("--profile", action="store_true", help="also split this loader's time into its steps")
-    options = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    options = build_parser().parse_args()
     torch.set_num_threads(1)  # as in a DataLoader's worker
     videos = readable(options.videos)
     files = (videos * (options.clips // len(videos) + 1))[: options.clips]
