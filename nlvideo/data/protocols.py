@@ -1,6 +1,6 @@
 """The views with which other codebases test, frame by frame and offset by offset. With the same weights they give
-different accuracies, so a number is of a protocol. These are the views alone: how pixels are interpolated, and how the head
-pools a map larger than in training (here one mean over it), is ours in all of them.
+different accuracies, so a number is of a protocol. These are the views alone: how pixels are interpolated, and how the
+head pools a map larger than in training (here one mean over it), is ours in all of them.
 
 Letters: N frames of the video, T frames of a clip, s its stride, n clips.
 
