@@ -16,12 +16,12 @@ blocks='{res3: [0, 1], res4: [1]}'
 cat <<TEXT
 
 What you saw: four times somebody looks over a wall, and the network has to say how many different visitors that
-were (data/visitors/contact_sheet.png). The plain C2D network sees every visit, but cannot compare one with another:
-it guesses, and chance is 25 %. The same network with three non-local blocks compares all moments with all others.
+were (data/visitors/contact_sheet.png). The plain C2D network sees every visit, but cannot compare one with another: it
+does little better than chance, 25 %. The same network with three non-local blocks compares all moments with all others.
 Clip level is one clip a video, which may step over a short visit; video level averages ten.
 
   runs/demo/results.md, results.csv, results.png     the table above, and as a picture
-  runs/demo/*/curves.png, predictions.parquet            each run's learning curves, and its scores for every video
+  runs/demo/*/curves.png, predictions.parquet        each run's learning curves, and its scores for every video
 
 What to try next:
   another pairwise function    .venv/bin/nlvideo fit -c configs/demo.yaml --name dot --model.net.after.block.pairwise dot_product
