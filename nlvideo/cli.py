@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ActionYesNo, Namespace
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from nlvideo import checkpoint
 from nlvideo.data.module import VideoData
+from nlvideo.progress import TestProgress
+from nlvideo.report import EvaluationReport
 from nlvideo.run import RunFolder, drop_failing_loggers, forget_run, metrics_logger
 from nlvideo.task import VideoClassifier
 
@@ -61,6 +63,12 @@ class VideoCLI(LightningCLI):
         parser.add_argument(
             "--overwrite", type=bool, default=False, help="fit: begin anew in a folder that holds a run."
         )
+        parser.add_argument(
+            "--resume",
+            action=ActionYesNo(yes_prefix="", no_prefix="no_"),
+            default=False,
+            help="test: go on with one that was stopped.",
+        )
         parser.link_arguments("data.num_classes", "model.net.init_args.num_classes")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
@@ -73,6 +81,9 @@ class VideoCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
+        if config.resume and self.subcommand != "test":
+            again = " (a training goes on with --ckpt_path runs/<name>/last.ckpt)" if self.subcommand == "fit" else ""
+            raise ValueError(f"nlvideo {self.subcommand}: --resume is for test{again}")
         resumed = checkpoint.read(given) if given else None
         if resumed is None and self.subcommand != "fit":
             raise ValueError(f"nlvideo {self.subcommand}: which weights? Give --ckpt_path runs/<name>/last.ckpt")
@@ -119,6 +130,11 @@ class VideoCLI(LightningCLI):
         config_text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
         self.model.run_config = yaml.safe_load(config_text)
         callbacks: list[Callback] = [RunFolder(self.folder, config_text)]
+        if self.subcommand != "fit":
+            callbacks.append(EvaluationReport(self.folder))
+        if self.subcommand == "test":
+            options = self.config[self.subcommand]
+            callbacks.append(TestProgress(self.folder, resume=options.resume, checkpoint=Path(options.ckpt_path)))
         if self.subcommand == "fit":
             callbacks.append(
                 ModelCheckpoint(
@@ -141,6 +157,7 @@ class VideoCLI(LightningCLI):
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
+        config["use_distributed_sampler"] = False  # Lightning's counts some videos twice; VideoData shares them out
         trainer = self.trainer_class(**config)
         drop_failing_loggers(trainer)
         return trainer

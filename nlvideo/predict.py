@@ -11,11 +11,12 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from nlvideo.checkpoint import load, normalise
+from nlvideo.checkpoint import load
 from nlvideo.console import console
-from nlvideo.data.dataset import EvalViews
 from nlvideo.data.decode import DecodeError
-from nlvideo.data.manifest import Sample
+from nlvideo.data.footage import EvalVideos, Footage, Views
+from nlvideo.data.sampling import ClipSampling
+from nlvideo.evaluation import score_views
 from nlvideo.models import Backbone
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"}
@@ -35,24 +36,18 @@ def predict(net: Backbone, video: Path, *, num_clips: int = 10, num_crops: int =
         DecodeError: the file cannot be read.
     """
     cut = net.preprocessing
-    dataset = EvalViews(
-        [Sample(video, 0)],
-        clip_frames=cut["clip_frames"],
-        stride=cut["stride"],
-        kind=cut.get("kind", "dense"),
-        target_fps=cut.get("target_fps"),
+    reader = EvalVideos(
+        [],
+        sampling=ClipSampling(cut["clip_frames"], cut["stride"], cut["kind"], cut["target_fps"]),
         short_side=cut["short_side"],
-        crop=cut["crop_size"],
         num_clips=num_clips,
-        num_crops=num_crops,
     )
-    device = next(net.parameters()).device
-    views = dataset.views(video)[1:].transpose(1, 2)  # (V, C, T, H, W); the first is the one of clip level
+    frames, clips = reader.read(video)
+    footage = Footage(frames.to(next(net.parameters()).device), clips, label=0, index=0)
+    views = Views(slice(1, None), cut["crop_size"], num_crops)  # the first clip is the one of clip level
     with torch.inference_mode():
-        scores = [
-            net(normalise(view.to(device), cut["mean"], cut["std"])).float().softmax(dim=1) for view in views.split(8)
-        ]
-    return torch.cat(scores).mean(dim=0).cpu()
+        (scores,) = score_views(net, [footage], views, mean=cut["mean"], std=cut["std"], views_per_forward=8)
+    return scores.mean(dim=0)
 
 
 def list_videos(paths: list[Path]) -> list[Path]:

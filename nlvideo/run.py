@@ -20,21 +20,15 @@ import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
-from rich.table import Table
 
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
 from nlvideo.plots import plot_curves
-from nlvideo.predictions import Predictions, write_predictions
-from nlvideo.task import Evaluation
-
-SHOWN_MISSING = 10
-LEVELS = {"clip": "clip level (1 view)", "video": "video level"}
 
 
 class RunFolder(Callback):
-    """Prints what the network costs, a line for each epoch and a table for each evaluation, and writes the files above
-    but checkpoints.
+    """Prints what the network costs and a line for each epoch, and writes the files of a training but checkpoints.
+    Those of an evaluation are `nlvideo.report`'s.
 
     Args:
         folder: of the run.
@@ -90,54 +84,6 @@ class RunFolder(Callback):
         if metrics.is_file():
             plot_curves(metrics, self.folder / "curves.png")
         console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._report(trainer, pl_module.evaluation, "validate", "val")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module.evaluation, "test", "test")
-
-    @rank_zero_only
-    def _report(self, trainer: Trainer, evaluation: Evaluation, stage: str, split: str) -> None:
-        data = trainer.datamodule
-        seconds = time.monotonic() - self.started
-        samples, missing = data.samples[split], evaluation.missing()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(
-            self.folder / f"{stage}.json",
-            {
-                **evaluation.levels,
-                "num_scored": len(evaluation.labels),
-                "num_videos": evaluation.num_videos,
-                "missing": [str(samples[row].path) for row in missing],
-                "views": f"{data.num_clips} x {data.num_crops}" if stage == "test" else "1",
-                "protocol": data.protocol,
-                "seconds": seconds,
-            },
-        )
-        if stage == "test":
-            predictions = Predictions(
-                ids=[str(samples[row].path) for row in evaluation.indices.tolist()],
-                labels=evaluation.labels.numpy(),
-                scores=evaluation.scores.numpy(),
-                class_names=data.class_names,
-                missing=[str(samples[row].path) for row in missing],
-            )
-            write_predictions(self.folder / "predictions.parquet", predictions)
-
-        table = Table("", "top-1 %", "top-5 %", "mean class %", "loss", "videos")
-        for level, values in evaluation.levels.items():
-            views = f" ({data.num_clips} x {data.num_crops} views, {data.protocol})" if level == "video" else ""
-            percent = [f"{100 * values[name]:.2f}" for name in ("top1", "top5", "mean_class")]
-            counted = f"{len(evaluation.labels)} of {evaluation.num_videos}"
-            table.add_row(LEVELS[level] + views, *percent, f"{values['loss']:.4f}", counted)
-        console().print(table)
-        for row in missing[:SHOWN_MISSING]:
-            console().print(f"not scored: {samples[row].path}", highlight=False)
-        if len(missing) > SHOWN_MISSING:
-            console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
-        console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -9,19 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from nlvideo.metrics import mean_class, top_k
 from nlvideo.predictions import Predictions
-
-
-def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """bool [n]: whether the label is among the k best classes, or all of them where there are fewer; of equal scores
-    the lower class counts as the better."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return (best == labels[:, None]).any(axis=1)
-
-
-def mean_class(right: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes that have a video of the share that is right."""
-    return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -3,52 +3,32 @@
 Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x W pixels, K classes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from nlvideo import checkpoint as checkpoints
-from nlvideo.metrics import VideoScores, accuracies
+from nlvideo.data.footage import Footage
+from nlvideo.evaluation import Evaluation, Votes, score_views
 from nlvideo.models import Backbone
 from nlvideo.models.freeze import frozen_at_zero
+from nlvideo.models.inference import inference_copy
 from nlvideo.optim import Optimizer, Schedule
 from nlvideo.precise_bn import ends_training, update_statistics
-
-
-@dataclass
-class Evaluation:
-    """What one pass over a set of videos gave.
-
-    Attributes:
-        levels: of "clip" (one centred view) and, in a test, "video" (all views): top1, top5, mean_class, loss.
-        scores: [n, K], averaged softmax of the videos that could be read: of the last level.
-        labels: [n].
-        indices: [n], their rows in the manifest.
-        num_videos: rows of the manifest.
-    """
-
-    levels: dict[str, dict[str, float]]
-    scores: Tensor
-    labels: Tensor
-    indices: Tensor
-    num_videos: int
-
-    def missing(self) -> list[int]:
-        """Rows of the manifest that could not be read."""
-        return sorted(set(range(self.num_videos)) - set(self.indices.tolist()))
 
 
 class VideoClassifier(LightningModule):
     """A network, its loss and its optimiser.
 
-    Training sees one view of a video. ``validate`` is clip level: one centred clip, one centre crop. ``test`` is
-    video level: the softmax of `num_clips` x `num_crops` views is averaged, one vote a video.
+    Training sees one view of a video. ``validate`` is clip level: one centred clip, one centre crop. ``test`` adds
+    video level: the softmax of `num_clips` x `num_crops` views is averaged, one vote a video. Both compute with
+    `inference_copy` of the network.
 
     Args:
         net: the network.
@@ -58,7 +38,10 @@ class VideoClassifier(LightningModule):
         mean: of the normalisation, in units of the full pixel range: (pixel / 255 - mean) / std. A number, or one for
             each of R, G and B.
         std: of the normalisation.
-        views_per_forward: a test runs at most so many views through the network at once: bounds memory.
+        views_per_forward: an evaluation runs at most so many views through the network at once: bounds memory.
+        inference_dtype: in which ``validate`` and ``test`` compute; bfloat16 is faster where the processor has units
+            for it, and rounds to three digits.
+        keep_view_scores: a test writes the scores of each view to the predictions file, not only their mean.
         init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
             nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
         precise_bn: after the last epoch the statistics of batch norms are computed anew from so many training
@@ -76,6 +59,8 @@ class VideoClassifier(LightningModule):
         mean: float | list[float] = 0.45,
         std: float | list[float] = 0.225,
         views_per_forward: int = 32,
+        inference_dtype: Literal["float32", "bfloat16"] = "float32",
+        keep_view_scores: bool = False,
         init_from: str | None = None,
         precise_bn: int = 0,
     ):
@@ -86,18 +71,21 @@ class VideoClassifier(LightningModule):
         self.label_smoothing = label_smoothing
         self.mean = mean
         self.std = std
+        if views_per_forward < 1:
+            raise ValueError(f"model.views_per_forward: expected at least 1, got {views_per_forward}")
         self.views_per_forward = views_per_forward
+        self.inference_dtype = inference_dtype
+        self.keep_view_scores = keep_view_scores
         self.init_from = init_from
         self.precise_bn = precise_bn
-        self.clip_scores = VideoScores()
-        self.video_scores = VideoScores()
+        self.votes = Votes()
+        self._inference: list[Backbone] = []  # a list: its weights are none of this module's
         self.evaluation: Evaluation | None = None
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
 
     def forward(self, video: Tensor) -> Tensor:
         """uint8 [B, V, C, T, H, W] -> logits (B, V, K); in training (B, V, L, K) where the head has L classifiers."""
-        views = video.flatten(0, 1).split(self.views_per_forward)
-        logits = torch.cat([self.net(checkpoints.normalise(view, self.mean, self.std)) for view in views])
+        logits = self.net(checkpoints.normalise(video.flatten(0, 1), self.mean, self.std))
         return logits.float().unflatten(0, video.shape[:2])
 
     def setup(self, stage: str) -> None:
@@ -137,45 +125,50 @@ class VideoClassifier(LightningModule):
         # Of this process; unread videos are rare enough that the sum over processes says it all.
         self.log("data/failed", float(self.trainer.datamodule.num_failed), sync_dist=True, reduce_fx="sum")
 
-    def validation_step(self, clips, batch_index: int) -> None:
-        self._evaluation_step(clips)
+    def validation_step(self, videos: list[Footage], batch_index: int) -> None:
+        self._evaluation_step(videos, "val")
 
-    def test_step(self, clips, batch_index: int) -> None:
-        self._evaluation_step(clips)
+    def test_step(self, videos: list[Footage], batch_index: int) -> None:
+        self._evaluation_step(videos, "test")
 
-    def _evaluation_step(self, clips) -> None:
-        if clips is None:  # no video of this batch could be read
+    def _evaluation_step(self, videos: list[Footage], split: str) -> None:
+        if not videos:  # none of this batch could be read, or it is there for the other processes' sake
             return
-        scores = self(clips.video).softmax(dim=-1)  # (B, V, K)
-        self.clip_scores.update(scores[:, 0], clips.label, clips.index)
-        if scores.shape[1] > 1:
-            self.video_scores.update(scores[:, 1:].mean(dim=1), clips.label, clips.index)
+        net = self._inference[0] if self._inference else self.net
+        scores = {
+            level: score_views(
+                net, videos, views, mean=self.mean, std=self.std, views_per_forward=self.views_per_forward
+            )
+            for level, views in self.trainer.datamodule.views(split).items()
+        }
+        for i, video in enumerate(videos):
+            of_video = {level: of_videos[i] for level, of_videos in scores.items()}
+            self.votes.add(video, of_video, self.keep_view_scores)
 
     def on_validation_start(self) -> None:
         if self.precise_bn and ends_training(self.trainer):
             loader = self.trainer.train_dataloader
             videos = (checkpoints.normalise(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
             update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
+        if self.trainer.state.fn == "validate":
+            self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
+
+    def on_test_start(self) -> None:
+        self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
 
     def on_validation_epoch_end(self) -> None:
-        self._finish_evaluation("val", self.trainer.val_dataloaders, {"clip": self.clip_scores})
+        self._finish_evaluation("val", self.trainer.val_dataloaders)
 
     def on_test_epoch_end(self) -> None:
-        levels = {"clip": self.clip_scores, "video": self.video_scores}
-        self._finish_evaluation("test", self.trainer.test_dataloaders, levels)
+        self._finish_evaluation("test", self.trainer.test_dataloaders)
 
-    def _finish_evaluation(self, stage: str, loader, metrics: dict[str, VideoScores]) -> None:
-        levels = {}
-        for level, metric in metrics.items():
-            scores, labels, indices = metric.gather()
-            metric.reset()
-            if not len(labels):
-                raise ValueError(f"none of the {len(loader.dataset)} videos could be read; see the warnings above")
-            # The scores are probabilities already; a zero would make the loss infinite.
-            loss = F.nll_loss(scores.clamp_min(1e-12).log(), labels).item()
-            levels[level] = {**accuracies(scores, labels), "loss": loss}
-            self.log_dict({f"{stage}/{level}_{name}": value for name, value in levels[level].items()})
-        self.evaluation = Evaluation(levels, scores, labels, indices, len(loader.dataset))
+    def _finish_evaluation(self, split: str, loader: DataLoader) -> None:
+        self.votes.gather()
+        self.evaluation = self.votes.evaluation(len(loader.dataset))
+        for level, values in self.evaluation.levels.items():
+            self.log_dict({f"{split}/{level}_{name}": value for name, value in values.items()})
+        self.votes = Votes()
+        self._inference = []
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer = self.optimizer.build(self.parameters())

@@ -149,6 +149,8 @@ def _convert(foreign: Foreign, overrides: dict[str, Any]) -> ResNet3d:
     net.preprocessing = {
         "clip_frames": num_frames,
         "stride": stride,
+        "kind": "dense",
+        "target_fps": None,
         "short_side": 256,
         "crop_size": 256,
         "mean": mean,

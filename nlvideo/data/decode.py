@@ -7,6 +7,7 @@ MPEG-2, MPEG-4 with B frames, WMV, transport streams). So decord reads H.264, VP
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from nlvideo.data.decode_images import ImageReader
 from nlvideo.data.decode_pyav import PyavReader
-from nlvideo.data.reader import Reader, ReadError
+from nlvideo.data.reader import CHUNK, Prepare, Reader, ReadError, assemble
 
 import decord  # isort: skip
 
@@ -62,15 +63,16 @@ class Video:
         """Who reads it: pyav, decord or images."""
         return self._reader.name
 
-    def frames(self, indices: np.ndarray) -> Tensor:
+    def frames(self, indices: np.ndarray, prepare: Prepare = lambda frames: frames) -> Tensor:
         """The frames of those numbers, each decoded once however often it is named. Numbers past the last frame that
         decodes give that one.
 
         Args:
             indices: int, of any shape and in any order.
+            prepare: done to each frame as soon as it is decoded, such as a resize.
 
         Returns:
-            uint8 [*indices.shape, 3, H, W], RGB.
+            uint8 [*indices.shape, 3, H, W], RGB, or what `prepare` makes of it.
 
         Raises:
             DecodeError: a frame cannot be decoded.
@@ -79,10 +81,12 @@ class Video:
         wanted, position = np.unique(np.minimum(indices, self.num_frames - 1), return_inverse=True)
         while True:
             try:
-                decoded = self._reader.frames(wanted.tolist())  # [distinct frames, 3, H, W]
+                decoded = self._reader.frames(wanted.tolist(), prepare)  # [distinct frames, 3, H, W]
                 break
             except ReadError as error:
                 self._refuse(error)
+        if np.array_equal(wanted, indices):
+            return decoded  # a copy of all frames of a long video would be felt
         return decoded[torch.from_numpy(position.reshape(indices.shape))]
 
     def _open_next(self) -> None:
@@ -123,14 +127,18 @@ class DecordReader:
         if self.num_frames < 1:
             raise ReadError("decord: no frames")
 
-    def frames(self, numbers: list[int]) -> Tensor:
+    def frames(self, numbers: list[int], prepare: Prepare) -> Tensor:
+        # Others in the process set decord's bridge (pytorchvideo does, on import), so say what comes back.
+        decord.bridge.set_bridge("native")
         try:
-            # Others in the process set decord's bridge (pytorchvideo does, on import), so say what comes back.
-            decord.bridge.set_bridge("torch")
-            decoded = self._reader.get_batch([min(number, self.num_frames - 1) for number in numbers])  # [T, H, W, 3]
+            return assemble(self._pictures(numbers), len(numbers), prepare)
         except (decord.DECORDError, RuntimeError, IndexError) as error:
             raise ReadError(_words(error)) from error
-        return decoded.permute(0, 3, 1, 2)
+
+    def _pictures(self, numbers: list[int]) -> Iterator[np.ndarray]:
+        for first in range(0, len(numbers), CHUNK):
+            some = [min(number, self.num_frames - 1) for number in numbers[first : first + CHUNK]]
+            yield from self._reader.get_batch(some).asnumpy()
 
 
 def _words(error: Exception) -> str:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from nlvideo.data.reader import ReadError
+from nlvideo.data.reader import Prepare, ReadError, assemble
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -24,12 +23,8 @@ class ImageReader:
         if not self._images:
             raise ReadError(f"a folder without images ({' '.join(sorted(SUFFIXES))})")
 
-    def frames(self, numbers: list[int]) -> Tensor:
-        pictures = [_read(self._images[number]) for number in numbers]
-        for number, picture in zip(numbers, pictures, strict=True):
-            if picture.shape != pictures[0].shape:
-                raise ReadError(f"{self._images[number].name} has another size than {self._images[numbers[0]].name}")
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    def frames(self, numbers: list[int], prepare: Prepare) -> Tensor:
+        return assemble((_read(self._images[number]) for number in numbers), len(numbers), prepare)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from torch import Tensor
 
-from nlvideo.data.reader import ReadError
+from nlvideo.data.reader import Prepare, ReadError, assemble
 
 SKIPPING = {"h264", "hevc", "vp9", "mpeg4"}  # decoders that leave out what nothing needs, packet by packet
 COUNTED = {"avi", "mpeg"}  # containers whose times are guesses: AVI stores none, MPEG-1/2 not one for each frame
@@ -68,35 +67,37 @@ class PyavReader:
             if not num_read:
                 raise
 
-    def frames(self, numbers: list[int]) -> Tensor:
+    def frames(self, numbers: list[int], prepare: Prepare) -> Tensor:
+        pictures = (p for key, same in groupby(numbers, self._key_before) for p in self._pictures(key, [*same]))
         try:
-            pictures = [p for key, same in groupby(numbers, self._key_before) for p in self._pictures(key, [*same])]
+            return assemble(pictures, len(numbers), prepare)
         except av.FFmpegError as error:
             raise ReadError(_words(error)) from error
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
 
     def _key_before(self, number: int) -> int | None:
         """The frame from which decoding reaches `number` soonest; None for the beginning of the file."""
         place = bisect_right(self._keys, number) if self._keys else 0
         return self._keys[place - 1] if place else None
 
-    def _pictures(self, key: int | None, numbers: list[int]) -> list[np.ndarray]:
+    def _pictures(self, key: int | None, numbers: list[int]) -> Iterator[np.ndarray]:
         """[H, W, 3] for each number. At the end of what decodes, the last frame stands for those that are missing."""
-        pictures: list[np.ndarray] = []
         last = None
+        given = 0
         for number, frame in self._decoded_from(key, numbers):
             if last is None and number > numbers[0]:
                 break  # the container sought too far
             last = frame
-            while number >= numbers[len(pictures)]:
-                pictures.append(_upright(frame))
-                if len(pictures) == len(numbers):
-                    return pictures
+            while number >= numbers[given]:
+                yield _upright(frame)
+                given += 1
+                if given == len(numbers):
+                    return
         if last is not None:
-            return pictures + [_upright(last)] * (len(numbers) - len(pictures))
-        if key is None:
+            yield from [_upright(last)] * (len(numbers) - given)
+        elif key is not None:
+            yield from self._pictures(None, numbers)
+        else:
             raise ReadError("PyAV: none of its frames decodes")
-        return self._pictures(None, numbers)
 
     def _decoded_from(self, key: int | None, numbers: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Number and picture of the frames from that one on, in the order of their numbers; some that are not among

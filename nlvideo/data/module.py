@@ -7,15 +7,16 @@ from typing import Literal
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from nlvideo.data.dataset import Clips, EvalViews, TrainClips, collate, concatenate
+from nlvideo.data.dataset import Clips, TrainClips, concatenate
 from nlvideo.data.decode import Decoder
 from nlvideo.data.failures import Failures, TooManyFailuresError
+from nlvideo.data.footage import EvalBatches, EvalVideos, Views, collate_readable
 from nlvideo.data.labels import mirror_table, mirrored_labels
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
 from nlvideo.data.mixing import mix_clips
-from nlvideo.data.protocols import TestProtocol, check_protocol
+from nlvideo.data.protocols import SLIDING, TestProtocol, check_protocol
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import Augment, train_transform
 
@@ -45,8 +46,9 @@ class VideoData(LightningDataModule):
         eval_short_side: short side of evaluated frames; null leaves their size.
         test_crop_size: side of the square views of video level; `crop_size` where it is null.
         num_clips: clips of a video at video level, spread over its length.
-        num_crops: crops of each clip at video level, spread along the longer side.
-        protocol: whose clips and crops these are: our own, or exactly those of another codebase.
+        num_crops: crops of each clip at video level, spread along the longer side; null is 3, and for protocol full,
+            which sees whole frames, 1.
+        protocol: whose clips, crops and pooling these are: our own, or exactly those of another codebase or the paper.
         batch_size: clips of a training batch, on each device.
         eval_batch_size: videos of an evaluation batch, on each device.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
@@ -76,7 +78,7 @@ class VideoData(LightningDataModule):
         eval_short_side: int | None = 256,
         test_crop_size: int | None = 256,
         num_clips: int = 10,
-        num_crops: int = 3,
+        num_crops: int | None = None,
         protocol: TestProtocol = "uniform",
         batch_size: int = 8,
         eval_batch_size: int = 1,
@@ -92,7 +94,6 @@ class VideoData(LightningDataModule):
             "crop_size",
             "repeats",
             "num_clips",
-            "num_crops",
             "batch_size",
             "eval_batch_size",
         ):
@@ -100,6 +101,9 @@ class VideoData(LightningDataModule):
                 raise ValueError(f"data.{name}: expected at least 1, got {locals()[name]}")
         if batch_size % repeats:
             raise ValueError(f"data.batch_size: expected a multiple of data.repeats {repeats}, got {batch_size}")
+        num_crops = (1 if protocol == "full" else 3) if num_crops is None else num_crops
+        if num_crops < 1:
+            raise ValueError(f"data.num_crops: expected at least 1, got {num_crops}")
         augment = augment or Augment()
         _check_sizes(short_side, crop_size, shift, augment)
         self.clip_sampling = ClipSampling(clip_frames, stride, sampling, target_fps)
@@ -124,6 +128,7 @@ class VideoData(LightningDataModule):
         self.reading = {"decoder": decoder, "seconds": seconds}
         self.max_failed = max_failed
         self.samples: dict[str, list[Sample]] = {}
+        self.done: set[int] = set()  # rows of the test manifest that a test begun earlier has scored
         self.failures: Failures | None = None
 
     @property
@@ -133,7 +138,7 @@ class VideoData(LightningDataModule):
 
     @property
     def preprocessing(self) -> dict[str, int | float | str | None]:
-        """How a clip was cut when the network was trained: what `predict` has to repeat, as EvalViews takes it."""
+        """How a clip was cut when the network was trained: what `predict` has to repeat."""
         return {
             "clip_frames": self.clip_sampling.num_frames,
             "stride": self.clip_sampling.stride,
@@ -191,11 +196,19 @@ class VideoData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader:
-        return self._eval_loader(self._eval_views("val", self.crop_size))
+        return self._eval_loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        views = {"num_clips": self.num_clips, "num_crops": self.num_crops, "protocol": self.protocol}
-        return self._eval_loader(self._eval_views("test", self.test_crop_size, **views))
+        return self._eval_loader("test", done=self.done, num_clips=self.num_clips, protocol=self.protocol)
+
+    def views(self, split: str) -> dict[str, Views]:
+        """By level, the views that an evaluation of ``val`` or ``test`` judges a video by."""
+        clip = {"clip": Views(slice(0, 1), self.crop_size)}
+        if split == "val":
+            return clip
+        crop = None if self.protocol == "full" else self.test_crop_size
+        trained_crop = self.crop_size if self.protocol in SLIDING else None
+        return {**clip, "video": Views(slice(1, None), crop, self.num_crops, self.protocol, trained_crop)}
 
     def on_after_batch_transfer(self, batch: Clips | None, dataloader_idx: int) -> Clips | None:
         """Mixup and CutMix, where the batch is already on the device."""
@@ -204,13 +217,19 @@ class VideoData(LightningDataModule):
             return batch
         return mix_clips(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
 
-    def _eval_views(self, split: str, crop: int, **views: int | str) -> EvalViews:
-        cut = {**self.preprocessing, "crop": crop}
-        del cut["crop_size"]
-        return EvalViews(self.samples[split], **cut, **views, **self.reading)
-
-    def _eval_loader(self, dataset: Dataset) -> DataLoader:
-        return DataLoader(dataset, batch_size=self.eval_batch_size, collate_fn=collate, **self._workers())
+    def _eval_loader(self, split: str, done: set[int] = frozenset(), **clips: int | str) -> DataLoader:
+        dataset = EvalVideos(
+            self.samples[split],
+            sampling=self.clip_sampling,
+            short_side=self.eval_short_side,
+            **clips,
+            **self.reading,
+        )
+        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        batches = EvalBatches(len(dataset), self.eval_batch_size, done=done, rank=rank, world_size=world_size)
+        # One video may have a thousand frames: a worker reads no further ahead than the next batch.
+        ahead = {"prefetch_factor": 1} if self.num_workers else {}
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())
 
     def _workers(self) -> dict[str, int | bool]:
         return {

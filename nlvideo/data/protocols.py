@@ -1,13 +1,20 @@
-"""The views with which other codebases test, frame by frame and offset by offset. With the same weights they give
-different accuracies, so a number is of a protocol. These are the views alone: how pixels are interpolated, and how the
-head pools a map larger than in training (here one mean over it), is ours in all of them.
+"""How a video is tested: which clips, which crops, and how the head pools. With the same weights protocols give
+different accuracies, so a number is of a protocol. Only how pixels are interpolated is ours in all of them.
+
+               clips           crops                head, where the map is larger than in training
+    uniform    our own         num_crops squares    one mean over the map, one softmax
+    mmaction   mmaction2's     3 squares            the same
+    nln        paper's code's  3 squares            slid: the mean keeps the size that it had in training and goes
+                                                    over the map in steps of 1; softmax at each place, then mean
+    slowfast   SlowFast's      3 squares            slid
+    full       paper's code's  the whole frame      slid: the paper's own test (section 4.1)
 
 Letters: N frames of the video, T frames of a clip, s its stride, n clips.
 
     N = 100, T = 4, s = 8, n = 3           first clip       second clip      third clip
     uniform     our own, both ends touched  0  8 16 24      38 46 54 62      75 83 91 99
     mmaction    the same starts             0  8 16 24      38 46 54 62      75 83 91 99
-    nln         parts of N, past the end    0  8 16 24      33 41 49 57      66 74 82 90
+    nln, full   parts of N, past the end    0  8 16 24      33 41 49 57      66 74 82 90
                 from the beginning again
     slowfast    T frames over T * s         0 10 20 31      22 33 43 53      45 55 66 76
 """
@@ -20,7 +27,9 @@ import torch
 
 from nlvideo.data.sampling import ClipSampling, clip_span, uniform_starts
 
-TestProtocol = Literal["uniform", "nln", "slowfast", "mmaction"]
+TestProtocol = Literal["uniform", "nln", "slowfast", "mmaction", "full"]
+
+SLIDING = {"nln", "slowfast", "full"}  # protocols whose head slides
 
 SLOWFAST_FPS = 30
 
@@ -39,6 +48,8 @@ def check_protocol(protocol: TestProtocol, sampling: ClipSampling, num_crops: in
             f"protocol {protocol} takes frames as they are stored and target_fps is {sampling.target_fps:g}; leave out "
             "one of them, or choose protocol slowfast or uniform"
         )
+    if protocol == "full" and num_crops != 1:
+        raise ValueError(f"protocol full sees whole frames, got num_crops {num_crops}; leave it out")
     if num_crops not in (1, 3):
         raise ValueError(f"protocol {protocol} has 1 or 3 crops, got num_crops {num_crops}; protocol uniform has any")
 
@@ -52,7 +63,7 @@ def protocol_clips(
     if protocol == "slowfast":
         ratio = (fps or SLOWFAST_FPS) / (sampling.target_fps or SLOWFAST_FPS)
         return slowfast_clips(num_clips, sampling.num_frames, sampling.stride, video_frames, ratio)
-    clips = {"nln": nln_clips, "mmaction": mmaction_clips}[protocol]
+    clips = {"nln": nln_clips, "full": nln_clips, "mmaction": mmaction_clips}[protocol]
     return clips(num_clips, sampling.num_frames, sampling.stride, video_frames)
 
 

@@ -1,8 +1,16 @@
 """What every decoder offers to `nlvideo.data.decode.Video`."""
 
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Protocol
 
+import numpy as np
+import torch
 from torch import Tensor
+
+CHUNK = 16  # pictures of full size held at once
+
+Prepare = Callable[[Tensor], Tensor]  # uint8 [n, 3, H, W] -> uint8 [n, 3, h, w], such as a resize
 
 
 class ReadError(Exception):
@@ -22,9 +30,34 @@ class Reader(Protocol):
     num_frames: int
     fps: float
 
-    def frames(self, numbers: list[int]) -> Tensor:
-        """The frames of those numbers, rising and distinct: uint8 [T, 3, H, W], RGB, upright.
+    def frames(self, numbers: list[int], prepare: Prepare) -> Tensor:
+        """The frames of those numbers, rising and distinct, RGB, upright and prepared: uint8 [T, 3, h, w].
 
         Raises:
             ReadError: one of them cannot be decoded.
         """
+
+
+def assemble(pictures: Iterable[np.ndarray], count: int, prepare: Prepare) -> Tensor:
+    """`count` pictures [H, W, 3], prepared a few at a time, so that a thousand frames of a large video are never held
+    in full size: uint8 [count, 3, h, w].
+
+    Raises:
+        ReadError: the pictures differ in size.
+    """
+    pictures = iter(pictures)
+    prepared = None
+    for first in range(0, count, CHUNK):
+        some = list(islice(pictures, CHUNK))
+        if len({picture.shape for picture in some}) > 1:
+            raise ReadError("its pictures differ in size")
+        chunk = prepare(torch.from_numpy(np.stack(some)).permute(0, 3, 1, 2))
+        if prepared is None:
+            if len(chunk) == count:
+                return chunk
+            prepared = chunk.new_empty(count, *chunk.shape[1:])
+        if chunk.shape[1:] != prepared.shape[1:]:
+            raise ReadError("its pictures differ in size")
+        prepared[first : first + len(chunk)] = chunk
+    assert prepared is not None, "no pictures were asked for"
+    return prepared

@@ -8,8 +8,6 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from nlvideo.data.protocols import TestProtocol, crop_offsets
-
 
 @dataclass(frozen=True)
 class Augment:
@@ -92,30 +90,3 @@ class JitteredCrop:
 def resize_short_side(frames: Tensor, short_side: int | None) -> Tensor:
     """[T, 3, H, W] -> the same with min(H, W) = short_side; unchanged where that is None."""
     return frames if short_side is None else F.resize(frames, [short_side], antialias=True)
-
-
-def uniform_crops(frames: Tensor, crop: int, num_crops: int, protocol: TestProtocol = "uniform") -> Tensor:
-    """Squares spread along the longer side and centred on the shorter one; one crop is the centre crop.
-
-        3 crops   [0  |  1  |  2]
-
-    Args:
-        frames: [T, 3, H, W]; smaller frames than the crop are padded with their edge.
-        protocol: whose offsets, see `protocols.crop_offsets`.
-
-    Returns:
-        [num_crops, T, 3, crop, crop].
-    """
-    height, width = frames.shape[-2:]
-    if min(height, width) < crop:
-        left, top = max(crop - width, 0) // 2, max(crop - height, 0) // 2
-        right, bottom = max(crop - width, 0) - left, max(crop - height, 0) - top
-        frames = F.pad(frames, [left, top, right, bottom], padding_mode="edge")
-        height, width = frames.shape[-2:]
-    short_offset = (min(height, width) - crop) // 2
-    return torch.stack(
-        [
-            F.crop(frames, *((short_offset, offset) if width >= height else (offset, short_offset)), crop, crop)
-            for offset in crop_offsets(protocol, max(height, width) - crop, num_crops)
-        ]
-    )

@@ -44,6 +44,21 @@ class Backbone(nn.Module):
     def forward(self, video: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def scores(self, video: Tensor, trained_crop: int | None = None) -> Tensor:
+        """Softmax scores in eval mode, float32 [B, num_classes].
+
+        Args:
+            video: as in `forward`.
+            trained_crop: where given, the network is fully convolutional: its last mean keeps the size that it had on
+                squares of so many pixels, see `Head.slide`. To be overridden where the network can do so.
+        """
+        if trained_crop is not None:
+            raise ValueError(
+                f"{type(self).__name__} has no head that slides, as the protocols nln, slowfast and full ask; choose "
+                "data.protocol mmaction or uniform"
+            )
+        return self(video).float().softmax(dim=1)
+
 
 def _class_node(cls: type, init_args: dict[str, Any]) -> dict[str, Any]:
     """Defaults are written out: a record stays true when they change."""

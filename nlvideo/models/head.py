@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nlvideo.blocks.dual_attention import DualBranches, TimeKernel
 
@@ -15,10 +16,27 @@ class Head(nn.Module):
         self.proj = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(x, self.proj)
+        return self.classify(self.features(x), self.proj)
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> the map that is averaged."""
+        return x
 
     def classify(self, x: Tensor, proj: nn.Linear) -> Tensor:
         return proj(self.dropout(x.mean(dim=(2, 3, 4))))  # (B, K)
+
+    def slide(self, x: Tensor, side: int) -> Tensor:
+        """Softmax scores, fully convolutional in space: the mean is taken over all T and squares of `side` places, at
+        each place of the map that such a square can take; each has its softmax, and these are averaged (Wang et al.
+        2018, section 4.1, as their code does it). A map smaller than that has one place.
+
+        [B, C, T, H, W] -> [B, K].
+        """
+        x = self.features(x)
+        window = (x.shape[2], min(side, x.shape[3]), min(side, x.shape[4]))
+        means = F.avg_pool3d(x, window, stride=1)  # (B, C, 1, H', W')
+        places = means.flatten(2).transpose(1, 2)  # (B, H'*W', C)
+        return self.proj(self.dropout(places)).float().softmax(dim=-1).mean(dim=1)
 
 
 class DualAttentionHead(Head):
@@ -52,6 +70,10 @@ class DualAttentionHead(Head):
         self.branches = branches
         self.proj_position = nn.Linear(branches.channels, num_classes) if auxiliary else None
         self.proj_channel = nn.Linear(branches.channels, num_classes) if auxiliary else None
+
+    def features(self, x: Tensor) -> Tensor:
+        position, channel = self.branches(x)
+        return position + channel
 
     def forward(self, x: Tensor) -> Tensor:
         position, channel = self.branches(x)  # (B, C/4, T, H, W) each

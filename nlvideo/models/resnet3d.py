@@ -3,6 +3,7 @@
 Letters: B clips, T frames, H x W pixels or places; K classes.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -100,6 +101,7 @@ class ResNet3d(Backbone):
         head: Callable[[int, int, float], Head] = Head,
     ):
         super().__init__(num_classes, locals())
+        self._pool1_padded = pool1 == "padded"
         check_choice("arch", arch, Arch)
         check_choice("geometry", geometry, Geometry)
         check_choice("pool1", pool1, Pool1)
@@ -167,6 +169,22 @@ class ResNet3d(Backbone):
         for block in self.blocks:
             video = block(video)
         return video
+
+    def scores(self, video: Tensor, trained_crop: int | None = None) -> Tensor:
+        if trained_crop is None:
+            return super().scores(video)
+        *body, head = self.blocks
+        for block in body:
+            video = block(video)
+        return head.slide(video, self._map_side(trained_crop))
+
+    def _map_side(self, side: int) -> int:
+        """Places along the last map's side for a square of that side: 7 for 224 pixels."""
+        side = math.ceil(side / 2)  # conv1
+        side = math.ceil(side / 2) if self._pool1_padded else (side - 3) // 2 + 1
+        for _ in range(3):  # res3 to res5
+            side = math.ceil(side / 2)
+        return side
 
 
 def _resolve_depths(depth: int | list[int]) -> list[int]:

@@ -2,13 +2,12 @@
 
 import logging
 import pickle
-import time
 
 import pytest
 import torch
 
-from nlvideo.data.dataset import EvalViews, TrainClips, collate
-from nlvideo.data.decode import DecodeError
+from nlvideo.data.dataset import TrainClips
+from nlvideo.data.footage import EvalVideos
 from nlvideo.data.labels import mirrored_labels
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
@@ -33,10 +32,6 @@ def train_clips(samples, **options):
     return TrainClips(samples, **{"sampling": ClipSampling(4, 8), "transform": transform, **options})
 
 
-def eval_views(samples, **options):
-    return EvalViews(samples, **{"clip_frames": 4, "stride": 8, "short_side": None, "crop": 64, **options})
-
-
 def test_a_training_clip_is_dense_and_its_start_is_random(samples, read_numbers):
     torch.manual_seed(0)
     starts = set()
@@ -53,36 +48,6 @@ def test_a_training_clip_is_dense_and_its_start_is_random(samples, read_numbers)
 
 def test_a_clip_longer_than_the_video_repeats_the_last_frame(samples, read_numbers):
     assert read_numbers(train_clips(samples)[1].video) == [[[0, 8, 16, 19]]]
-    assert read_numbers(eval_views(samples)[1].video) == [[0, 8, 16, 19]]
-
-
-def test_clip_level_is_the_centre_clip(samples, read_numbers):
-    assert read_numbers(eval_views(samples)[0].video) == [[37, 45, 53, 61]]
-
-
-def test_video_level_adds_uniform_clips_times_crops(samples, read_numbers):
-    clip = eval_views(samples, num_clips=3, num_crops=2)[0]
-    assert clip.video.shape == (7, 3, 4, 64, 64)
-    starts = [start for start, *_ in read_numbers(clip.video)]
-    assert starts == [37, 0, 0, 38, 38, 75, 75]
-
-
-def test_all_views_of_a_video_come_from_one_decode(samples, monkeypatch):
-    from nlvideo.data import dataset
-
-    calls = []
-    decode = dataset.Video.frames
-    monkeypatch.setattr(dataset.Video, "frames", lambda self, wanted: calls.append(len(wanted)) or decode(self, wanted))
-    views = eval_views(samples, num_clips=3, num_crops=3)[1].video
-    assert len(views) == 10
-    assert calls == [4]  # in 20 frames, every clip is 0, 8, 16, 19
-
-
-def test_evaluation_counts_as_missing(samples, caplog):
-    for row in (2, 3):
-        with caplog.at_level(logging.WARNING):
-            assert eval_views(samples)[row] is None
-        assert str(samples[row].path) in caplog.text
 
 
 def test_training_replaces_by_the_same_class_and_reports_once(samples, read_numbers, caplog):
@@ -103,11 +68,11 @@ def test_where_nothing_can_be_read_the_search_for_a_replacement_ends(samples):
 
 
 def test_several_clips_from_one_decode(samples, read_numbers, monkeypatch):
-    from nlvideo.data import dataset
+    from nlvideo.data import clips as reading
 
     opened = []
-    video = dataset.Video
-    monkeypatch.setattr(dataset, "Video", lambda *args: opened.append(args) or video(*args))
+    video = reading.Video
+    monkeypatch.setattr(reading, "Video", lambda *args: opened.append(args) or video(*args))
     torch.manual_seed(0)
     clips = train_clips(samples, repeats=3)[0]
     assert clips.video.shape == (3, 1, 3, 4, 64, 64)
@@ -133,23 +98,7 @@ def test_a_flip_exchanges_left_and_right_classes_and_leaves_the_rest(samples):
     assert seen == {(0, 0, False), (0, 1, True), (1, 1, False), (1, 0, True), (2, 2, False)}
 
 
-def test_a_video_that_hangs_is_named(samples, monkeypatch):
-    from nlvideo.data import dataset
-
-    monkeypatch.setattr(dataset.Video, "frames", lambda *_: time.sleep(60))
-    with pytest.raises(DecodeError, match=rf"{samples[0].path}: reading it took longer than 0\.05 seconds"):
-        eval_views(samples, seconds=0.05).views(samples[0].path)
-
-
-def test_collate_drops_the_missing(samples):
-    dataset = eval_views(samples)
-    batch = collate([dataset[row] for row in range(4)])
-    assert batch.video.shape == (2, 1, 3, 4, 64, 64)
-    assert (batch.label.tolist(), batch.index.tolist()) == ([1, 0], [0, 1])
-    assert collate([None, None]) is None
-
-
 def test_pickling_a_dataset_opens_nothing(samples):
-    for dataset in (train_clips(samples), eval_views(samples)):
+    for dataset in (train_clips(samples), EvalVideos(samples, sampling=ClipSampling(4, 8), short_side=None)):
         assert len(pickle.dumps(dataset)) < 5_000
         assert len(pickle.loads(pickle.dumps(dataset))) == 4

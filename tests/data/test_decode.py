@@ -40,7 +40,9 @@ def test_each_frame_is_decoded_once(numbered, monkeypatch, decoder):
     video = Video(numbered, decoder)
     asked = []
     decode = video._reader.frames
-    monkeypatch.setattr(video._reader, "frames", lambda numbers: asked.append(numbers) or decode(numbers))
+    monkeypatch.setattr(
+        video._reader, "frames", lambda numbers, prepare: asked.append(numbers) or decode(numbers, prepare)
+    )
     video.frames(np.array([5, 1, 5, 5, 1]))
     assert asked == [[1, 5]]
 

@@ -44,11 +44,15 @@ def test_batches_of_every_stage(folder, read_numbers, num_workers):
             assert rest == [start + 4, start + 8, start + 12]
             assert 0 <= start <= 20 + index - 13
 
-    (clip, *_), (view, *_) = list(data.val_dataloader()), list(data.test_dataloader())
-    assert clip.video.shape == (1, 1, 3, 4, 64, 64)
-    assert view.video.shape == (1, 7, 3, 4, 64, 64)
-    assert read_numbers(clip.video[0]) == [[3, 7, 11, 15]]
-    assert [batch if batch is None else batch.index.tolist() for batch in data.val_dataloader()] == [[0], None, [2]]
+    assert [[video.index for video in batch] for batch in data.val_dataloader()] == [[0], [], [2]]
+    (video,), *_ = data.test_dataloader()
+    numbers = read_numbers(video.frames[video.clips], time_dim=-4)  # of the centre clip, then of video level
+    assert numbers == [[3, 7, 11, 15], [0, 4, 8, 12], [7, 11, 15, 19]]
+    assert list(data.views("val")) == ["clip"]
+    assert {level: (views.crop, views.num_crops) for level, views in data.views("test").items()} == {
+        "clip": (64, 1),
+        "video": (64, 3),
+    }
 
 
 def test_spawned_workers_read_the_same_as_this_process(folder, read_numbers):
@@ -58,8 +62,8 @@ def test_spawned_workers_read_the_same_as_this_process(folder, read_numbers):
     loader = data.test_dataloader()
     loader.multiprocessing_context = "spawn"
     (batch,) = loader
-    assert batch.index.tolist() == [0, 2]
-    assert read_numbers(batch.video[0]) == [[3, 7, 11, 15]] + [[0, 4, 8, 12]] * 3 + [[7, 11, 15, 19]] * 3
+    assert [video.index for video in batch] == [0, 2]
+    assert read_numbers(batch[0].frames[batch[0].clips], time_dim=-4)[0] == [3, 7, 11, 15]
 
 
 def test_two_epochs_draw_different_clips(folder, read_numbers):

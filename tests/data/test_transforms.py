@@ -6,7 +6,7 @@ from torchvision.transforms.v2 import functional as F
 
 from nlvideo.data.dataset import Clips
 from nlvideo.data.mixing import mix_clips
-from nlvideo.data.transforms import Augment, JitteredCrop, resize_short_side, train_transform, uniform_crops
+from nlvideo.data.transforms import Augment, JitteredCrop, resize_short_side, train_transform
 
 HEIGHT, WIDTH = 40, 60
 
@@ -18,27 +18,6 @@ def coordinates(num_frames=4, height=HEIGHT, width=WIDTH):
     frames[:, 1] = torch.arange(width)
     frames[:, 2] = torch.arange(num_frames)[:, None, None]
     return frames
-
-
-def test_three_crops_stand_at_both_ends_and_in_the_middle_of_the_longer_side():
-    crops = uniform_crops(coordinates(), 32, 3)  # (3, T, 3, 32, 32)
-    assert crops.shape == (3, 4, 3, 32, 32)
-    assert crops[:, 0, 1, 0, 0].tolist() == [0, 14, 28]  # first column
-    assert crops[:, 0, 0, 0, 0].tolist() == [4, 4, 4]  # first row
-    crops = uniform_crops(coordinates(height=WIDTH, width=HEIGHT), 32, 3)
-    assert crops[:, 0, 0, 0, 0].tolist() == [0, 14, 28]
-    assert crops[:, 0, 1, 0, 0].tolist() == [4, 4, 4]
-
-
-def test_one_crop_is_the_centre():
-    crop = uniform_crops(coordinates(), 32, 1)
-    assert (crop[0, 0, 0, 0, 0].item(), crop[0, 0, 1, 0, 0].item()) == (4, 14)
-
-
-def test_a_frame_smaller_than_the_crop_is_padded_with_its_edge():
-    crop = uniform_crops(coordinates(height=10, width=20), 32, 1)[0, 0]
-    assert crop.shape == (3, 32, 32)
-    assert crop[0, :, 0].tolist() == [0] * 11 + list(range(10)) + [9] * 11
 
 
 def test_the_short_side_is_resized_and_uint8_is_kept():
