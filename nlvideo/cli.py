@@ -171,6 +171,7 @@ def _hush_libraries() -> None:
         r".*callbacks used to create the checkpoint need to be provided.*",  # a test needs no ModelCheckpoint
         r"Checkpoint directory .* exists and is not empty",  # our run folder, made a moment ago
         r"Experiment logs directory .* exists and is not empty",
+        r"It is recommended to use `self.log\('(val|test)/",  # evaluations are gathered before they are logged
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
     ):

@@ -78,7 +78,8 @@ class EvaluationReport(Callback):
             console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
         if stage == "test":
             height, width = evaluation.frame_size
-            cost = f"{result['gmacs_per_video']:,.0f} GMACs and {result['seconds_per_video']:.2f} s a video"
+            gmacs = result["gmacs_per_video"]
+            cost = f"{gmacs:{',.0f' if gmacs >= 10 else '.2g'}} GMACs and {result['seconds_per_video']:.2f} s a video"
             console().print(f"{cost}, frames of {width} x {height}, {pl_module.inference_dtype}", highlight=False)
         console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
 

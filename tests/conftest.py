@@ -46,6 +46,15 @@ def tiny(visitors) -> list[str]:
     return [*TINY, f"--data.train={visitors / 'train.csv'}", f"--data.val={visitors / 'val.csv'}"]
 
 
+@pytest.fixture
+def one_thread():
+    """Sums in one order: equal work gives equal bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, tiny) -> Path:
     """Folder of a run of two epochs, one of them after a resume."""

@@ -1,0 +1,116 @@
+"""`nlvideo test` as a whole: the same numbers from any number of processes, after a kill, and from its own file."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nlvideo.__main__ import main
+from nlvideo.predictions import read_predictions
+
+
+@pytest.fixture(scope="module")
+def tested(trained, tmp_path_factory):
+    """A run whose network has been tested without disturbance, in one process and one thread."""
+    folder = tmp_path_factory.mktemp("tested") / "nl"
+    shutil.copytree(trained, folder)
+    return folder
+
+
+def arguments(folder: Path) -> list[str]:
+    options = ["--data.eval_batch_size=2", "--data.num_clips=2", "--data.num_crops=2", "--data.test_crop_size=48"]
+    return ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={folder / 'last.ckpt'}", *options]
+
+
+def results(folder: Path) -> dict:
+    found = json.loads((folder / "test.json").read_text())
+    return {key: found[key] for key in ("clip", "clip_averaged", "video", "num_scored", "num_videos", "missing")}
+
+
+def in_a_process(code: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_the_predictions_file_holds_the_logged_results(tested, one_thread):
+    """Recomputed with numpy alone from the scores of the views."""
+    assert main([*arguments(tested), "--model.keep_view_scores=true"]) == 0
+    predictions = read_predictions(tested / "predictions.parquet")
+    views, labels = predictions.view_scores.astype(np.float64), predictions.labels
+    assert views.shape == (8, 4, 4)
+    np.testing.assert_allclose(predictions.scores, views.mean(axis=1), atol=1e-6)
+    logged = results(tested)
+    right = views.mean(axis=1).argmax(axis=1) == labels
+    assert logged["video"]["top1"] == pytest.approx(right.mean())
+    assert logged["video"]["mean_class"] == pytest.approx(np.mean([right[labels == k].mean() for k in set(labels)]))
+    assert logged["clip_averaged"]["top1"] == pytest.approx((views.argmax(axis=2) == labels[:, None]).mean())
+    of_label = np.take_along_axis(views, labels[:, None, None], axis=2)
+    assert logged["clip_averaged"]["loss"] == pytest.approx(-np.log(of_label).mean(), abs=1e-5)
+
+
+def test_two_processes_give_the_same_scores(tested, one_thread):
+    assert main(arguments(tested)) == 0
+    expected, alone = results(tested), read_predictions(tested / "predictions.parquet")
+    options = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp_fork"]
+    done = in_a_process(
+        f"from nlvideo.__main__ import main\nexit(main({[*arguments(tested), *options]}))"
+    )
+    assert done.returncode == 0, done.stderr
+    together = read_predictions(tested / "predictions.parquet")
+    assert results(tested) == expected
+    assert together.ids == alone.ids
+    np.testing.assert_array_equal(together.scores, alone.scores)
+
+
+KILLED = """
+import os, signal
+from nlvideo import progress, task
+from nlvideo.__main__ import main
+progress.SECONDS = 0
+step = task.VideoClassifier.test_step
+def killed(self, videos, number):
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(self, videos, number)
+task.VideoClassifier.test_step = killed
+main({arguments})
+"""
+
+
+def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread, monkeypatch, capsys):
+    from nlvideo.evaluation import Votes
+
+    assert main(arguments(tested)) == 0
+    expected, undisturbed = results(tested), read_predictions(tested / "predictions.parquet")
+    for name in ("test.json", "predictions.parquet"):
+        (tested / name).unlink()
+
+    assert in_a_process(KILLED.format(arguments=arguments(tested))).returncode == -signal.SIGKILL
+    assert not (tested / "test.json").exists()
+
+    assert main([*arguments(tested), "--resume", "--data.num_clips=3"]) == 1
+    assert "with other settings (views)" in capsys.readouterr().err
+
+    scored = []
+    add = Votes.add
+    monkeypatch.setattr(Votes, "add", lambda self, video, *rest: scored.append(video.index) or add(self, video, *rest))
+    assert main([*arguments(tested), "--resume"]) == 0
+    assert scored == [4, 5, 6, 7]
+    assert "4 of 8 videos were scored before" in capsys.readouterr().out
+    assert results(tested) == expected
+    np.testing.assert_array_equal(read_predictions(tested / "predictions.parquet").scores, undisturbed.scores)
+
+    assert main([*arguments(tested), "--resume"]) == 1
+    assert "no test was stopped here; leave out --resume" in capsys.readouterr().err
+
+
+def test_resume_is_for_tests(tested, capsys):
+    validate = ["validate", *arguments(tested)[1:4], "--resume"]
+    assert main(validate) == 1
+    assert "--resume is for test" in capsys.readouterr().err
