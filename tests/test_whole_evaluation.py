@@ -58,9 +58,7 @@ def test_two_processes_give_the_same_scores(tested, one_thread):
     assert main(arguments(tested)) == 0
     expected, alone = results(tested), read_predictions(tested / "predictions.parquet")
     options = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp_fork"]
-    done = in_a_process(
-        f"from nlvideo.__main__ import main\nexit(main({[*arguments(tested), *options]}))"
-    )
+    done = in_a_process(f"from nlvideo.__main__ import main\nexit(main({[*arguments(tested), *options]}))")
     assert done.returncode == 0, done.stderr
     together = read_predictions(tested / "predictions.parquet")
     assert results(tested) == expected

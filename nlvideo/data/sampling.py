@@ -63,6 +63,28 @@ class ClipSampling:
             ]
         )
 
+    def each_second(self, video_frames: int, fps: float) -> np.ndarray:
+        """int64 [seconds, T]: for each second that has begun, the dense clip around its middle, moved inwards at the
+        ends of the video.
+
+        Raises:
+            ValueError: the clips are segments of a whole video, or the video's rate is unknown.
+        """
+        if self.kind == "segments":
+            raise ValueError("the network was trained on segments of whole videos: its clips have no second")
+        if not fps:
+            raise ValueError("nothing says how many frames a second has")
+        step = self.step(fps)
+        span = clip_span(self.num_frames, step)
+        middles = (np.arange(math.ceil(video_frames / fps)) + 0.5) * fps
+        starts = np.clip(np.floor(middles - span / 2).astype(np.int64), 0, max(video_frames - span, 0))
+        return np.stack(
+            [
+                clip_indices(start, num_frames=self.num_frames, stride=step, video_frames=video_frames)
+                for start in starts.tolist()
+            ]
+        )
+
 
 def clip_span(num_frames: int, stride: float) -> int:
     """Frames from the first to the last frame of a clip, both counted."""

@@ -72,3 +72,14 @@ def test_a_target_frame_rate_keeps_the_time_between_frames():
     assert clip.centre(200, fps=25).tolist() == [89, 95, 102, 109]  # every 6.67th, rounded down
     assert clip.centre(200, fps=0).tolist() == [87, 95, 103, 111]  # a folder of images has no rate
     assert clip.random(200, 60, np.array([0.999999, 0, 0, 0])).tolist() == [151, 167, 183, 199]
+
+
+def test_each_second_has_the_clip_around_its_middle():
+    clips = ClipSampling(4, 2).each_second(video_frames=45, fps=10.0)  # a span of 7 frames, 4.5 seconds
+    assert [clip[0] for clip in clips.tolist()] == [1, 11, 21, 31, 38]  # middles at 5, 15, .., 45; the last fits
+    assert clips[1].tolist() == [11, 13, 15, 17]
+    assert ClipSampling(4, 2).each_second(5, 10.0).tolist() == [[0, 2, 4, 4]]  # shorter than a clip
+    with pytest.raises(ValueError, match="segments of whole videos"):
+        ClipSampling(4, 2, "segments").each_second(45, 10.0)
+    with pytest.raises(ValueError, match="how many frames a second"):
+        ClipSampling(4, 2).each_second(45, 0.0)
