@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 CHUNK = 16  # pictures of full size held at once
 
@@ -56,6 +57,8 @@ def assemble(pictures: Iterable[np.ndarray], count: int, prepare: Prepare) -> Te
             if len(chunk) == count:
                 return chunk
             prepared = chunk.new_empty(count, *chunk.shape[1:])
+            if get_worker_info() is not None:
+                prepared.share_memory_()  # goes to the main process as it is, where else a copy would
         if chunk.shape[1:] != prepared.shape[1:]:
             raise ReadError("its pictures differ in size")
         prepared[first : first + len(chunk)] = chunk

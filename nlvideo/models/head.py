@@ -33,8 +33,8 @@ class Head(nn.Module):
         [B, C, T, H, W] -> [B, K].
         """
         x = self.features(x)
-        window = (x.shape[2], min(side, x.shape[3]), min(side, x.shape[4]))
-        means = F.avg_pool3d(x, window, stride=1)  # (B, C, 1, H', W')
+        window = (min(side, x.shape[3]), min(side, x.shape[4]))
+        means = F.avg_pool2d(x.mean(dim=2), window, stride=1)  # (B, C, H', W')
         places = means.flatten(2).transpose(1, 2)  # (B, H'*W', C)
         return self.proj(self.dropout(places)).float().softmax(dim=-1).mean(dim=1)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nlvideo.data import sampling
+from nlvideo.data.sampling import ClipSampling
 
 
 def test_the_span_counts_both_ends():

@@ -40,12 +40,13 @@ def test_the_inference_copy_computes_the_same_without_batch_norms(name):
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
 
 
-def test_in_bfloat16_scores_agree_to_two_digits():
+@pytest.mark.parametrize("trained_crop", [None, 32])
+def test_in_bfloat16_scores_agree_to_two_digits(trained_crop):
     net = network(**NETS["c2d, non-local"])
     video = torch.randn(4, 3, 8, 64, 64)
     with torch.no_grad():
-        scores = inference_copy(net, torch.bfloat16).scores(video.bfloat16())
-        torch.testing.assert_close(scores, net.scores(video), rtol=0, atol=0.02)
+        scores = inference_copy(net, torch.bfloat16).scores(video.bfloat16(), trained_crop)
+        torch.testing.assert_close(scores, net.scores(video, trained_crop), rtol=0, atol=0.02)
     assert scores.dtype == torch.float32
 
 
