@@ -1,7 +1,6 @@
 """VideoData: manifests in, batches of Clips out."""
 
 import os
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -11,10 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from nlvideo.data.dataset import Clips, EvalViews, TrainClips, collate, concatenate
 from nlvideo.data.decode import Decoder
-from nlvideo.data.failures import Failures, TooManyFailuresError
+from nlvideo.data.failures import Failures
 from nlvideo.data.labels import mirror_table, mirrored_labels
+from nlvideo.data.loader import TrainLoader
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
 from nlvideo.data.mixing import mix_clips
+from nlvideo.data.order import Order, Seeded
 from nlvideo.data.protocols import TestProtocol, check_protocol
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import Augment, train_transform
@@ -53,6 +54,8 @@ class VideoData(LightningDataModule):
         decoder: the one that tries first; the other reads what it refuses.
         seconds: a video that takes longer to read counts as unreadable.
         max_failed: the training stops where more of an epoch than this cannot be read.
+        seed: of the order of the training samples and of all their random draws. The command line sets it to
+            seed_everything.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class VideoData(LightningDataModule):
         decoder: Decoder = "pyav",
         seconds: float = 120.0,
         max_failed: float = 0.05,
+        seed: int = 0,
     ):
         super().__init__()
         for name in (
@@ -123,6 +127,7 @@ class VideoData(LightningDataModule):
         self.num_workers = min(os.cpu_count() or 1, 8) if num_workers is None else num_workers
         self.reading = {"decoder": decoder, "seconds": seconds}
         self.max_failed = max_failed
+        self.seed = seed
         self.samples: dict[str, list[Sample]] = {}
         self.failures: Failures | None = None
 
@@ -157,10 +162,12 @@ class VideoData(LightningDataModule):
             read_class_names(self.manifests[split], self.num_classes)  # raises where they disagree
         if stage != "fit":
             return
-        if len(self.samples["train"]) < self.batch_size // self.repeats:
+        num_ranks, most = self._ranks()[1], len(self.samples["train"]) * self.repeats
+        if most < self.batch_size * num_ranks:
+            processes = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
             raise ValueError(
-                f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch; set "
-                f"data.batch_size to at most {len(self.samples['train']) * self.repeats} (it is {self.batch_size})"
+                f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch{processes}; set "
+                f"data.batch_size to at most {most // num_ranks} (it is {self.batch_size})"
             )
         if self.flip == "labels":
             rank_zero_info(mirror_table(self.class_names))
@@ -181,14 +188,22 @@ class VideoData(LightningDataModule):
             **self.reading,
         )
         self.failures = dataset.failures
+        num_videos = self.batch_size // self.repeats
+        rank, num_ranks = self._ranks()
         return TrainLoader(
-            dataset,
-            batch_size=self.batch_size // self.repeats,
-            shuffle=True,
-            drop_last=True,
+            Seeded(dataset),
+            failures=self.failures,
+            sampler=Order(len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks),
+            batch_size=num_videos,
             collate_fn=concatenate,
+            # A worker may wait in vain for each video of a batch, and no longer.
+            timeout=self.reading["seconds"] * (num_videos + 1) if self.num_workers else 0,
             **self._workers(),
         )
+
+    def _ranks(self) -> tuple[int, int]:
+        """This process's rank, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader(self._eval_views("val", self.crop_size))
@@ -218,19 +233,6 @@ class VideoData(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
-
-
-class TrainLoader(DataLoader):
-    """Of TrainClips: stops, in this process, where too many videos fail."""
-
-    def __iter__(self) -> Iterator[Clips]:
-        failures = self.dataset.failures
-        failures.start_epoch(len(self) * self.batch_size)
-        for batch in super().__iter__():
-            failures.check()
-            if batch is None:
-                raise TooManyFailuresError(failures.summary("a video and all tried in its place could not be read"))
-            yield batch
 
 
 def _check_sizes(short_side: tuple[int, int] | None, crop_size: int, shift: int, augment: Augment) -> None:
