@@ -53,7 +53,8 @@ def main(args: list[str] | None = None) -> int:
         end = ending(error)
         if end is None or os.environ.get("NLVIDEO_DEBUG"):
             raise
-        print(f"nlvideo: {end.line}", file=sys.stderr)
+        if end.line:
+            print(f"nlvideo: {end.line}", file=sys.stderr)
         return end.status
     return 0
 

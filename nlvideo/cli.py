@@ -24,6 +24,7 @@ from nlvideo.guards import BeforeTraining, FiniteLoss
 from nlvideo.keeping import AtomicIO, KeepLast
 from nlvideo.resuming import earlier_run
 from nlvideo.run import RunFolder, drop_failing_loggers, forget_run, metrics_logger
+from nlvideo.sync_bn import SyncNorms
 from nlvideo.task import VideoClassifier
 
 
@@ -175,6 +176,8 @@ class VideoCLI(LightningCLI):
         config["logger"] = loggers or False
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
         config["plugins"] = [*_as_list(config["plugins"]), AtomicIO()]
+        if config["sync_batchnorm"]:
+            config["plugins"].append(SyncNorms())
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
         trainer = self.trainer_class(**config)
@@ -215,6 +218,7 @@ def _hush_libraries() -> None:
         r"Experiment logs directory .* exists and is not empty",
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
+        r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
     ):
         warnings.filterwarnings("ignore", message=message)
 

@@ -33,10 +33,12 @@ class Ending(NamedTuple):
 def ending(error: Exception) -> Ending | None:
     """None where the error is a bug, which shows its trace."""
     message = str(error)
-    if isinstance(error, AlreadyFinished):
-        return Ending(0, message)
-    if isinstance(error, Stopped):
-        return Ending(128 + error.signum, message)
+    if isinstance(error, AlreadyFinished | Stopped):
+        from lightning.pytorch.utilities import rank_zero_only  # late: `nlvideo --help` needs no Lightning
+
+        if rank_zero_only.rank:  # the first process speaks for all
+            return Ending(0, "")
+        return Ending(0 if isinstance(error, AlreadyFinished) else 128 + error.signum, message)
     if isinstance(error, ValueError | OSError):
         return Ending(1, _last_word(message))
     if isinstance(error, RuntimeError) and message.startswith("DataLoader"):

@@ -118,7 +118,7 @@ class FiniteLoss(Callback):
         mine = self._batches[first_bad - 1][0] if first_bad else NEVER
         step = trainer.strategy.reduce(torch.tensor(mine, device=trainer.strategy.root_device), reduce_op="min").item()
         if step == NEVER:
-            self._batches.clear()
+            del self._batches[:-1]  # the last one's gradients may show in the weights yet
             self._first_bad = None
             return
         if step != mine:

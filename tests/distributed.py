@@ -123,6 +123,7 @@ def _run(call: Callable, args: tuple, log: str, environment: dict[str, str]) -> 
     os.environ.update(environment)
     rank_zero_only.rank = int(environment.get("RANK", 0))  # Lightning reads it where it is imported: in the server
     torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # of readers, as it is outside of this server
     try:
         status = call(*args)
     except BaseException:
