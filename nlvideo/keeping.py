@@ -170,14 +170,12 @@ def mend_progress(loops: dict[str, Any], moment: Moment | None, *, by_steps: boo
     Without it, a validation that was about to begin would be left out; and a run with max_steps (`by_steps`) would
     end the epoch a second time, or miscount the steps of its logs.
     """
+    validation = loops["epoch_loop.val_loop.batch_progress"]["total"]
     if moment == "validation":  # as if it were interrupted in its first batch: it begins again
-        loops["epoch_loop.val_loop.batch_progress"]["total"] |= {
-            "ready": 1,
-            "started": 1,
-            "processed": 0,
-            "completed": 0,
-        }
-    elif moment == "epoch" and by_steps:  # as if the next epoch had been interrupted before its first batch
+        validation |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
+    elif moment is not None:  # none is interrupted, also where an earlier one was
+        validation |= dict.fromkeys(validation, validation["completed"])
+    if moment == "epoch" and by_steps:  # as if the next epoch had been interrupted before its first batch
         for epochs in (loops["epoch_progress"]["total"], loops["epoch_progress"]["current"]):
             epochs["completed"] = epochs["processed"]
         batches = loops["epoch_loop.batch_progress"]
