@@ -3,6 +3,8 @@
 import os
 import sys
 
+from nlvideo.endings import ending
+
 HELP = """\
 nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
 
@@ -23,7 +25,7 @@ NLVIDEO_DEBUG=1 in the environment shows the stack trace of an error.
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs a command; the exit status is 0, 1 for a failed run, 2 for a wrong command line."""
+    """Runs a command; returns the exit status, see `endings`."""
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -47,21 +49,14 @@ def main(args: list[str] | None = None) -> int:
             from nlvideo import cli
 
             cli.VideoCLI(args)
-    except (ValueError, OSError) as error:
-        # What users can mend is a ValueError or an OSError with one line; anything else is a bug and shows its trace.
-        if os.environ.get("NLVIDEO_DEBUG"):
+    except Exception as error:
+        end = ending(error)
+        if end is None or os.environ.get("NLVIDEO_DEBUG"):
             raise
-        print(f"nlvideo: {_last_word(error)}", file=sys.stderr)
-        return 1
+        if end.line:
+            print(f"nlvideo: {end.line}", file=sys.stderr)
+        return end.status
     return 0
-
-
-def _last_word(error: Exception) -> str:
-    """The message. A DataLoader's worker sends it with its stack trace before it."""
-    message = str(error)
-    if "Original Traceback" in message:
-        message = message.strip().rpartition("\n")[2].partition(": ")[2]
-    return message
 
 
 if __name__ == "__main__":

@@ -4,22 +4,29 @@ import logging
 import os
 import sys
 import warnings
-from datetime import datetime
+from datetime import datetime, timedelta
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, NoReturn
+from uuid import uuid4
 
 import yaml
 from jsonargparse import ActionYesNo, Namespace
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo import checkpoint
 from nlvideo.data.module import VideoData
+from nlvideo.epoch_means import EpochMeans
+from nlvideo.guards import BeforeTraining, FiniteLoss
+from nlvideo.keeping import AtomicIO, KeepLast
 from nlvideo.progress import TestProgress
 from nlvideo.report import EvaluationReport
+from nlvideo.resuming import earlier_run
 from nlvideo.run import RunFolder, drop_failing_loggers, forget_run, metrics_logger
+from nlvideo.sync_bn import SyncNorms
 from nlvideo.task import VideoClassifier
 
 
@@ -64,12 +71,25 @@ class VideoCLI(LightningCLI):
             "--overwrite", type=bool, default=False, help="fit: begin anew in a folder that holds a run."
         )
         parser.add_argument(
+            "--checkpoint_minutes",
+            type=float,
+            default=30.0,
+            help="fit: last.ckpt is written each so many minutes of training, beside the ends of epochs.",
+        )
+        parser.add_argument(
+            "--timeout_minutes",
+            type=float,
+            default=15.0,
+            help="With several processes: one that waits longer for the others ends the run.",
+        )
+        parser.add_argument(
             "--resume",
             action=ActionYesNo(yes_prefix="", no_prefix="no_"),
             default=False,
             help="test: go on with one that was stopped.",
         )
         parser.link_arguments("data.num_classes", "model.net.init_args.num_classes")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         self.config = parser.parse_args(args)
@@ -82,41 +102,56 @@ class VideoCLI(LightningCLI):
         config = self.config[self.subcommand]
         given = config.get("ckpt_path")
         if config.resume and self.subcommand != "test":
-            again = " (a training goes on with --ckpt_path runs/<name>/last.ckpt)" if self.subcommand == "fit" else ""
+            again = "; a training goes on by itself when its command is given again" if self.subcommand == "fit" else ""
             raise ValueError(f"nlvideo {self.subcommand}: --resume is for test{again}")
-        resumed = checkpoint.read(given) if given else None
-        if resumed is None and self.subcommand != "fit":
+        if not given and self.subcommand != "fit":
             raise ValueError(f"nlvideo {self.subcommand}: which weights? Give --ckpt_path runs/<name>/last.ckpt")
-        if resumed is not None and self.subcommand == "fit" and "optimizer_states" not in resumed:
-            raise ValueError(
-                f"{given}: holds a network, and no run to go on with; start from it with --model.init_from {given}"
-            )
-
-        if self.subcommand != "fit" and given:
-            folder = Path(given).parent
+        if self.subcommand != "fit":
+            self.folder = Path(given).parent
+            checkpoint.read(given)  # raises where it is none of ours
         else:
-            config.name = config.name or f"{self.subcommand}-{datetime.now():%Y%m%d-%H%M%S}"
-            folder = Path(config.runs_dir) / config.name
-        if self.subcommand == "fit" and config.overwrite and not given:
-            forget_run(folder)
-        elif self.subcommand == "fit" and any(folder.glob("*.ckpt")) and not given:
-            raise ValueError(
-                f"{folder} holds a run already: choose another --name, go on with --ckpt_path {folder / 'last.ckpt'}, "
-                "or begin anew with --overwrite true"
-            )
-        self.folder = folder
-        self.resumed_at = resumed["global_step"] if resumed else None
-        config.trainer.default_root_dir = str(folder)
+            config.name = config.name or f"fit-{datetime.now():%Y%m%d-%H%M%S}"
+            self.folder = Path(config.runs_dir) / config.name
+        config.trainer.default_root_dir = str(self.folder)
+        self.resumed, self.same_command = None, False
+        if self.subcommand == "fit":
+            self._find_checkpoint(config)
         self._prepare_wandb(config.trainer)
 
+    def _find_checkpoint(self, config: Namespace) -> None:
+        """The one to go on from: --ckpt_path, or the last of an unfinished run in the folder."""
+        if config.overwrite and not config.ckpt_path:
+            if rank_zero_only.rank == 0:
+                forget_run(self.folder)
+            return
+        if not config.ckpt_path:
+            found = earlier_run(self.folder, self._config_values())
+            if found is None:
+                return
+            config.ckpt_path = str(found)
+            self.same_command = True
+        self.resumed = checkpoint.read(config.ckpt_path)
+        if "optimizer_states" not in self.resumed:
+            raise ValueError(
+                f"{config.ckpt_path}: holds a network, and no run to go on with; start from it with "
+                f"--model.init_from {config.ckpt_path}"
+            )
+
+    def _config_values(self) -> dict[str, Any]:
+        return yaml.safe_load(self._config_text())
+
+    def _config_text(self) -> str:
+        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+
     def _prepare_wandb(self, trainer: Namespace) -> None:
-        """Each W&B run in the run's own folder, and offline where nobody is logged in: wandb would ask, and wait."""
-        loggers = trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]
-        for logger in loggers:
-            if not str(getattr(logger, "class_path", "")).endswith("WandbLogger"):
-                continue
+        """Each W&B run in the run's own folder, and offline where nobody is logged in: wandb would ask, and wait. A
+        run that goes on has the id that it had."""
+        for logger in _wandb_loggers(trainer.logger):
             logger.init_args.save_dir = str(self.folder)
             logger.init_args.name = logger.init_args.name or str(self.folder)
+            earlier = self.resumed["nlvideo"]["run_config"]["trainer"]["logger"] if self.resumed else None
+            ids = [its["init_args"]["id"] for its in _wandb_loggers(earlier)]
+            logger.init_args.id = logger.init_args.id or (ids[0] if ids else uuid4().hex[:8])
             self.folder.mkdir(parents=True, exist_ok=True)
             if not _logged_in_to_wandb():
                 os.environ.setdefault("WANDB_MODE", "offline")
@@ -127,40 +162,67 @@ class VideoCLI(LightningCLI):
         return {**super()._prepare_subcommand_kwargs(subcommand), **quiet}
 
     def instantiate_trainer(self, **kwargs):
-        config_text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
+        config_text = self._config_text()
         self.model.run_config = yaml.safe_load(config_text)
+        settings = self.config_init[self.subcommand]
+        config = {**settings.trainer, **kwargs}
         callbacks: list[Callback] = [RunFolder(self.folder, config_text)]
-        if self.subcommand != "fit":
+        loggers = config["logger"] if isinstance(config["logger"], list) else [config["logger"]]
+        loggers = [logger for logger in loggers if logger is not None and not isinstance(logger, bool)]
+        if self.subcommand == "fit":
+            guard = FiniteLoss()
+            best = ModelCheckpoint(
+                self.folder,
+                filename="best",
+                monitor="val/clip_top1",
+                mode="max",
+                save_on_train_epoch_end=False,  # so that last.ckpt, written after it, knows what the best is
+                enable_version_counter=False,
+            )
+            last = KeepLast(self.folder, settings.checkpoint_minutes, guard, same_ranks=self.same_command)
+            callbacks = [BeforeTraining(self.folder), guard, EpochMeans(), *callbacks, best, last]
+            loggers = [metrics_logger(self.folder, self.resumed), *loggers]
+        else:
             callbacks.append(EvaluationReport(self.folder))
         if self.subcommand == "test":
-            options = self.config[self.subcommand]
-            callbacks.append(TestProgress(self.folder, resume=options.resume, checkpoint=Path(options.ckpt_path)))
-        if self.subcommand == "fit":
-            callbacks.append(
-                ModelCheckpoint(
-                    self.folder,
-                    filename="best",
-                    monitor="val/clip_top1",
-                    mode="max",
-                    save_last=True,
-                    enable_version_counter=False,
-                )
-            )
+            path = Path(settings.ckpt_path)
+            callbacks.append(TestProgress(self.folder, resume=settings.resume, checkpoint=path))
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False))
-        config = {**self._get(self.config_init, "trainer"), **kwargs}
-        logger = config["logger"]
-        given = [] if isinstance(logger, bool) or logger is None else logger if isinstance(logger, list) else [logger]
-        if self.subcommand == "fit":
-            given = [metrics_logger(self.folder, self.resumed_at), *given]
-        config["logger"] = given or False
+        config["logger"] = loggers or False
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
+        config["plugins"] = [*_as_list(config["plugins"]), AtomicIO()]
+        if config["sync_batchnorm"]:
+            config["plugins"].append(SyncNorms())
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
         config["use_distributed_sampler"] = False  # Lightning's counts some videos twice; VideoData shares them out
         trainer = self.trainer_class(**config)
+        if hasattr(trainer.strategy, "_timeout"):  # of strategies with process groups, named by a string
+            trainer.strategy._timeout = timedelta(minutes=settings.timeout_minutes)
         drop_failing_loggers(trainer)
+        if self.same_command:
+            done = f"{self.resumed['global_step']} steps"
+            rank_zero_only(print)(f"{self.folder} holds this run, stopped after {done}: goes on from last.ckpt")
         return trainer
+
+
+def _seed(seed: int | bool) -> int:
+    if isinstance(seed, bool):
+        raise ValueError(f"seed_everything: expected a whole number, got {str(seed).lower()}")
+    return seed
+
+
+def _as_list(value: Any) -> list:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _wandb_loggers(loggers: Any) -> list:
+    return [logger for logger in _as_list(loggers) if _class_path(logger).endswith("WandbLogger")]
+
+
+def _class_path(logger: Any) -> str:
+    return str(logger.get("class_path", "")) if isinstance(logger, dict | Namespace) else ""
 
 
 def _hush_libraries() -> None:
@@ -174,6 +236,7 @@ def _hush_libraries() -> None:
         r"It is recommended to use `self.log\('(val|test)/",  # evaluations are gathered before they are logged
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
+        r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
     ):
         warnings.filterwarnings("ignore", message=message)
 

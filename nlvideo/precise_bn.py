@@ -17,12 +17,15 @@ def ends_training(trainer: Trainer) -> bool:
 
 def update_statistics(net: nn.Module, videos: Iterable[Tensor], num_batches: int, trainer: Trainer) -> None:
     """Means and variances over `num_batches` batches of `videos`, float [B, C, T, H, W]; `net` is left in eval mode.
-    With several processes, each takes its own batches and the results are averaged."""
+    With several processes, each takes as many batches of its own, and the statistics are of all of them."""
     net.train()
     norms = get_bn_modules(net)
     with trainer.precision_plugin.forward_context():
         update_bn_stats(net, videos, num_batches)
     for norm in norms:
-        for statistic in (norm.running_mean, norm.running_var):
-            statistic.copy_(trainer.strategy.reduce(statistic.clone(), reduce_op="mean"))
+        # The variance of all is the mean of the variances, and the variance of the means.
+        mean = trainer.strategy.reduce(norm.running_mean.clone(), reduce_op="mean")
+        var = norm.running_var + (norm.running_mean - mean) ** 2
+        norm.running_var.copy_(trainer.strategy.reduce(var, reduce_op="mean"))
+        norm.running_mean.copy_(mean)
     net.eval()

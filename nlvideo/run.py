@@ -4,8 +4,8 @@ runs/<name>/
   config.yaml       everything the run was started with
   metrics.csv       a row for each log step and epoch
   curves.png        the same as a picture
-  last.ckpt         after each epoch; best.ckpt: of the best clip-level validation
-  fit.json          seconds and epochs of the training
+  last.ckpt         where a run goes on, see `keeping`; best.ckpt: of the best clip-level validation
+  fit.json          seconds and epochs of a training that has come to its end
   validate.json, test.json, predictions.parquet        of the latest evaluation
 """
 
@@ -38,12 +38,14 @@ class RunFolder(Callback):
     def __init__(self, folder: Path, config: str):
         self.folder = folder
         self.config = config
+        self.seconds_earlier = 0.0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.started = self.epoch_started = time.monotonic()
         if stage == "fit" and trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "config.yaml").write_text(self.config)
+            (self.folder / "fit.json").unlink(missing_ok=True)  # it says that the run is finished
+            write_atomically(self.folder / "config.yaml", self.config)
             for logger in trainer.loggers:
                 if not isinstance(logger, CSVLogger):  # beside metrics.csv lies config.yaml
                     logger.log_hyperparams(yaml.safe_load(self.config))
@@ -78,12 +80,22 @@ class RunFolder(Callback):
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        seconds = time.monotonic() - self.started
+        seconds = self._seconds()
         write_json(self.folder / "fit.json", {"seconds": seconds, "epochs": trainer.current_epoch})
         metrics = self.folder / "metrics.csv"
         if metrics.is_file():
             plot_curves(metrics, self.folder / "curves.png")
         console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, float]) -> None:
+        self.seconds_earlier = state_dict["seconds"]
+
+    def _seconds(self) -> float:
+        """Of the training, over interruptions."""
+        return self.seconds_earlier + time.monotonic() - self.started
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -105,20 +117,31 @@ def forget_run(folder: Path) -> None:
         checkpoint.unlink()
 
 
-def metrics_logger(folder: Path, resumed_at: int | None) -> CSVLogger:
-    """Writes folder/metrics.csv. CSVLogger begins anew where a file lies there; a resumed run goes on with the rows
-    up to the step of its checkpoint."""
+def metrics_logger(folder: Path, resumed: dict[str, Any] | None) -> CSVLogger:
+    """Writes folder/metrics.csv. CSVLogger begins anew where a file lies there; a run that goes on keeps the rows up
+    to its checkpoint `resumed`."""
     path = folder / "metrics.csv"
     rows = []
-    if resumed_at is not None and path.is_file():
+    if resumed is not None and path.is_file() and rank_zero_only.rank == 0:
         with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) <= resumed_at]
+            rows = [row for row in csv.DictReader(file) if not _comes_again(row, resumed)]
         path.unlink()
-    logger = CSVLogger(folder.parent, name=None, version=folder.name, flush_logs_every_n_steps=10)
+    logger = CSVLogger(folder.parent, name=None, version=folder.name, flush_logs_every_n_steps=1)
     if rows:
         logger.experiment.metrics = rows
         logger.save()
     return logger
+
+
+def _comes_again(row: dict[str, str], resumed: dict[str, Any]) -> bool:
+    """Whether a run that goes on from a checkpoint writes this row of metrics.csv once more."""
+    later = int(row["step"]) - (resumed["global_step"] - 1)  # than the last step that the checkpoint has seen
+    if later:
+        return later > 0
+    moment = resumed["callbacks"].get("KeepLast", {}).get("moment")
+    validated = any(value for key, value in row.items() if key.startswith("val/"))
+    ended = bool(row.get("train/loss_epoch"))
+    return {"epoch": False, None: ended}.get(moment, ended or validated)
 
 
 def drop_failing_loggers(trainer: Trainer) -> None:

@@ -107,7 +107,7 @@ class VideoClassifier(LightningModule):
                 "(--model.init_from), and give new non-local blocks their own: --model.net.after.block.norm affine"
             )
 
-    def training_step(self, clips, batch_index: int) -> Tensor:
+    def training_step(self, clips, batch_index: int) -> dict[str, Tensor]:
         size = len(clips.label)
         # L classifiers: the network's own first, then the auxiliary ones that its head may have. Their losses add.
         logits = self(clips.video)[:, 0].view(size, -1, self.net.num_classes)  # (B, L, K)
@@ -116,10 +116,9 @@ class VideoClassifier(LightningModule):
         loss = num_classifiers * F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
         label = clips.label if clips.label.ndim == 1 else clips.label.argmax(dim=1)  # (B)
         top1 = (logits[:, 0].argmax(dim=1) == label).float().mean()
-        self.log("train/loss", loss, on_step=True, on_epoch=True, prog_bar=True, batch_size=size)
-        self.log("train/top1", top1, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
         self.log("lr", self.lr_schedulers().get_last_lr()[0])
-        return loss
+        return {"loss": loss, "top1": top1}  # EpochMeans logs their means
 
     def on_train_epoch_end(self) -> None:
         # Of this process; unread videos are rare enough that the sum over processes says it all.

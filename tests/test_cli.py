@@ -178,12 +178,6 @@ def test_evaluation_needs_weights(tiny, capsys):
     assert "--ckpt_path" in capsys.readouterr().err
 
 
-def test_a_run_is_not_overwritten_unasked(trained, tiny, capsys):
-    arguments = ["fit", *tiny, f"--runs_dir={trained.parent}", f"--name={trained.name}"]
-    assert main(arguments) == 1
-    assert "--overwrite" in capsys.readouterr().err
-
-
 def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
     base = ["fit", *tiny, f"--runs_dir={tmp_path}", "--name=again", "--trainer.max_epochs=1"]
     assert main([*base, "--model.net.arch=i3d"]) == 0

@@ -46,8 +46,9 @@ class Failures:
             self._reported[index] = True
             log.warning("replaced by another video of its class: %s", error)
 
-    def start_epoch(self, num_samples: int) -> None:
-        self._failed_before = int(self._num_failed.sum())
+    def start_epoch(self, num_samples: int, failed_earlier: int = 0) -> None:
+        """`failed_earlier`: in this epoch, before the run was interrupted."""
+        self._failed_before = int(self._num_failed.sum()) - failed_earlier
         self._epoch_samples = num_samples
 
     @property

@@ -177,15 +177,15 @@ class EvalBatches:
         num_videos: rows of the manifest.
         batch_size: rows of a batch.
         done: rows that have their scores already.
-        rank, world_size: of this process, and the number of processes.
+        rank, num_ranks: of this process, and the number of processes.
     """
 
-    def __init__(self, num_videos: int, batch_size: int, *, done: set[int] = frozenset(), rank: int, world_size: int):
+    def __init__(self, num_videos: int, batch_size: int, *, done: set[int] = frozenset(), rank: int, num_ranks: int):
         batches = [range(first, min(first + batch_size, num_videos)) for first in range(0, num_videos, batch_size)]
         # Without a batch Lightning ends before the epoch does; an empty one changes nothing.
         left = [rows for batch in batches if (rows := [row for row in batch if row not in done])] or [[]]
-        self.batches = left[rank::world_size]
-        if len(self.batches) < -(-len(left) // world_size):
+        self.batches = left[rank::num_ranks]
+        if len(self.batches) < -(-len(left) // num_ranks):
             self.batches.append([])
 
     def __len__(self) -> int:

@@ -1,7 +1,6 @@
 """VideoData: manifests in, batches of Clips out."""
 
 import os
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -11,11 +10,13 @@ from torch.utils.data import DataLoader
 
 from nlvideo.data.dataset import Clips, TrainClips, concatenate
 from nlvideo.data.decode import Decoder
-from nlvideo.data.failures import Failures, TooManyFailuresError
+from nlvideo.data.failures import Failures
 from nlvideo.data.footage import EvalBatches, EvalVideos, Views, collate_readable
 from nlvideo.data.labels import mirror_table, mirrored_labels
+from nlvideo.data.loader import TrainLoader
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
 from nlvideo.data.mixing import mix_clips
+from nlvideo.data.order import Order, Seeded
 from nlvideo.data.protocols import SLIDING, TestProtocol, check_protocol
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import Augment, train_transform
@@ -55,6 +56,8 @@ class VideoData(LightningDataModule):
         decoder: the one that tries first; the other reads what it refuses.
         seconds: a video that takes longer to read counts as unreadable.
         max_failed: the training stops where more of an epoch than this cannot be read.
+        seed: of the order of the training samples and of all their random draws. The command line sets it to
+            seed_everything.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class VideoData(LightningDataModule):
         decoder: Decoder = "pyav",
         seconds: float = 120.0,
         max_failed: float = 0.05,
+        seed: int = 0,
     ):
         super().__init__()
         for name in (
@@ -127,6 +131,7 @@ class VideoData(LightningDataModule):
         self.num_workers = min(os.cpu_count() or 1, 8) if num_workers is None else num_workers
         self.reading = {"decoder": decoder, "seconds": seconds}
         self.max_failed = max_failed
+        self.seed = seed
         self.samples: dict[str, list[Sample]] = {}
         self.done: set[int] = set()  # rows of the test manifest that a test begun earlier has scored
         self.failures: Failures | None = None
@@ -162,10 +167,12 @@ class VideoData(LightningDataModule):
             read_class_names(self.manifests[split], self.num_classes)  # raises where they disagree
         if stage != "fit":
             return
-        if len(self.samples["train"]) < self.batch_size // self.repeats:
+        num_ranks, most = self._ranks()[1], len(self.samples["train"]) * self.repeats
+        if most < self.batch_size * num_ranks:
+            processes = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
             raise ValueError(
-                f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch; set "
-                f"data.batch_size to at most {len(self.samples['train']) * self.repeats} (it is {self.batch_size})"
+                f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch{processes}; set "
+                f"data.batch_size to at most {most // num_ranks} (it is {self.batch_size})"
             )
         if self.flip == "labels":
             rank_zero_info(mirror_table(self.class_names))
@@ -186,14 +193,22 @@ class VideoData(LightningDataModule):
             **self.reading,
         )
         self.failures = dataset.failures
+        num_videos = self.batch_size // self.repeats
+        rank, num_ranks = self._ranks()
         return TrainLoader(
-            dataset,
-            batch_size=self.batch_size // self.repeats,
-            shuffle=True,
-            drop_last=True,
+            Seeded(dataset),
+            failures=self.failures,
+            sampler=Order(len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks),
+            batch_size=num_videos,
             collate_fn=concatenate,
+            # A worker may wait in vain for each video of a batch, and no longer.
+            timeout=self.reading["seconds"] * (num_videos + 1) if self.num_workers else 0,
             **self._workers(),
         )
+
+    def _ranks(self) -> tuple[int, int]:
+        """This process's rank, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader("val")
@@ -225,8 +240,8 @@ class VideoData(LightningDataModule):
             **clips,
             **self.reading,
         )
-        rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        batches = EvalBatches(len(dataset), self.eval_batch_size, done=done, rank=rank, world_size=world_size)
+        rank, num_ranks = self._ranks()
+        batches = EvalBatches(len(dataset), self.eval_batch_size, done=done, rank=rank, num_ranks=num_ranks)
         # One video may have a thousand frames: a worker reads no further ahead than the next batch.
         ahead = {"prefetch_factor": 1} if self.num_workers else {}
         return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())
@@ -237,19 +252,6 @@ class VideoData(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
-
-
-class TrainLoader(DataLoader):
-    """Of TrainClips: stops, in this process, where too many videos fail."""
-
-    def __iter__(self) -> Iterator[Clips]:
-        failures = self.dataset.failures
-        failures.start_epoch(len(self) * self.batch_size)
-        for batch in super().__iter__():
-            failures.check()
-            if batch is None:
-                raise TooManyFailuresError(failures.summary("a video and all tried in its place could not be read"))
-            yield batch
 
 
 def _check_sizes(short_side: tuple[int, int] | None, crop_size: int, shift: int, augment: Augment) -> None:

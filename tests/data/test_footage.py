@@ -135,14 +135,14 @@ def test_videos_of_different_sizes_share_batches_where_views_are_equal():
     ]
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 3, 7])
-def test_every_row_goes_to_one_process_and_all_have_equally_many_batches(world_size):
+@pytest.mark.parametrize("num_ranks", [1, 2, 3, 7])
+def test_every_row_goes_to_one_process_and_all_have_equally_many_batches(num_ranks):
     done = {4, 5, 8}
-    shares = [EvalBatches(10, 2, done=done, rank=rank, world_size=world_size).batches for rank in range(world_size)]
+    shares = [EvalBatches(10, 2, done=done, rank=rank, num_ranks=num_ranks).batches for rank in range(num_ranks)]
     assert len({len(share) for share in shares}) == 1
     batches = sorted(rows for share in shares for rows in share if rows)
     assert batches == [[0, 1], [2, 3], [6, 7], [9]]  # whoever has them
 
 
 def test_where_all_is_done_there_is_an_empty_batch():
-    assert list(EvalBatches(2, 1, done={0, 1}, rank=0, world_size=1)) == [[]]
+    assert list(EvalBatches(2, 1, done={0, 1}, rank=0, num_ranks=1)) == [[]]

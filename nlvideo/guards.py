@@ -1,0 +1,133 @@
+"""What a run is checked for, before it costs hours and while it goes."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+SHORT_EPOCH = 10  # batches: fewer make more epoch than training
+KEPT = ("last.ckpt", "best.ckpt")
+SHOWN = 20  # videos of a batch
+NEVER = 2**62  # a step
+
+
+class BeforeTraining(Callback):
+    """Errors and warnings about settings with which a training would be in vain.
+
+    Args:
+        folder: of the run, for the room on its disk.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and not any(parameter.requires_grad for parameter in pl_module.net.parameters()):
+            raise ValueError("nothing to train: every parameter of the network is frozen; let some have requires_grad")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            check_disk(self.folder, checkpoint_bytes(pl_module, trainer.optimizers))
+        num_batches, schedule = trainer.num_training_batches, pl_module.schedule
+        if num_batches < min(SHORT_EPOCH, trainer.log_every_n_steps):
+            rank_zero_warn(
+                f"an epoch has only {num_batches} batches, fewer than trainer.log_every_n_steps "
+                f"{trainer.log_every_n_steps}: steps are never logged. Set that lower; and a smaller data.batch_size, "
+                "or a manifest that names each video several times, makes an epoch longer"
+            )
+        if all(group["initial_lr"] == 0 for group in trainer.optimizers[0].param_groups):
+            rank_zero_warn("the learning rate is 0: nothing will be learned; set model.optimizer.lr")
+        num_epochs = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches / num_batches
+        late = [f"milestone {epoch:g}" for epoch in schedule.milestones if epoch >= num_epochs]
+        if schedule.warmup_epochs >= num_epochs:
+            late.append(f"the warm-up of {schedule.warmup_epochs:g} epochs")
+        if late:
+            rank_zero_warn(
+                f"the schedule is longer than the run of {num_epochs:g} epochs: {', '.join(late)} will not be reached; "
+                "set model.schedule or trainer.max_epochs"
+            )
+
+
+def checkpoint_bytes(module: LightningModule, optimizers: list[torch.optim.Optimizer]) -> int:
+    """About how large a checkpoint is: parameters, buffers and the optimisers' state, which they make as they go."""
+    weights = sum(tensor.nbytes for tensor in module.state_dict().values())
+    states = {torch.optim.AdamW: 2, torch.optim.Adam: 2, torch.optim.SGD: 1}
+    return weights + sum(
+        states.get(type(optimizer), 2) * parameter.nbytes
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    )
+
+
+def check_disk(folder: Path, size: int) -> None:
+    """
+    Raises:
+        ValueError: there is no room for a single checkpoint of that many bytes.
+    """
+    free = shutil.disk_usage(folder).free
+    present = sum((folder / name).stat().st_size for name in KEPT if (folder / name).is_file())
+    needed = size * (len(KEPT) + 1) - present  # one more while it takes an older one's place
+    numbers = f"{free / 1e9:.2f} GB are free and a checkpoint takes about {size / 1e9:.2f} GB"
+    if free < size:
+        raise ValueError(f"{folder}: {numbers}; make room, or set runs_dir to another disk")
+    if free < needed:
+        rank_zero_warn(
+            f"{folder}: {numbers}; {len(KEPT)} are kept ({', '.join(KEPT)}) and one is being written: make room for "
+            f"{needed / 1e9:.2f} GB"
+        )
+
+
+class FiniteLoss(Callback):
+    """Stops a run whose loss is not a finite number, with the videos of the batch where that began.
+
+    The losses stay on their device: they are looked at with each log step and before each checkpoint, so that no step
+    has to wait for the one before.
+    """
+
+    def __init__(self):
+        self.last_good: Path | None = None  # a checkpoint
+        self._first_bad: Tensor | None = None  # place in `_batches`, from 1; 0 where all are finite
+        self._batches: list[tuple[int, Tensor]] = []  # since the last look: step and rows of the manifest
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: dict[str, Tensor], batch, batch_idx: int
+    ) -> None:
+        self._batches.append((trainer.global_step, batch.index))
+        first_bad = self._first_bad if self._first_bad is not None else torch.zeros_like(outputs["loss"])
+        bad = (first_bad == 0) & ~outputs["loss"].isfinite()
+        self._first_bad = first_bad.masked_fill(bad, len(self._batches))
+        if (batch_idx + 1) % trainer.log_every_n_steps == 0:
+            self.check(trainer)
+
+    def check(self, trainer: Trainer, *, weights: bool = False) -> None:
+        """In all processes at the same time.
+
+        Args:
+            weights: looks at them too: a finite loss may have infinite gradients.
+
+        Raises:
+            ValueError: in each process, if it found something in one.
+        """
+        first_bad = 0 if self._first_bad is None else int(self._first_bad)
+        if weights and not first_bad and not all(p.isfinite().all() for p in trainer.lightning_module.net.parameters()):
+            first_bad = len(self._batches)
+        mine = self._batches[first_bad - 1][0] if first_bad else NEVER
+        step = trainer.strategy.reduce(torch.tensor(mine, device=trainer.strategy.root_device), reduce_op="min").item()
+        if step == NEVER:
+            del self._batches[:-1]  # the last one's gradients may show in the weights yet
+            self._first_bad = None
+            return
+        if step != mine:
+            raise ValueError(f"another process's loss is not finite from step {step} on; it names the videos")
+        rows = self._batches[first_bad - 1][1].tolist()
+        samples = trainer.datamodule.samples["train"]
+        videos = ", ".join(f"{samples[row].path} (row {row})" for row in rows[:SHOWN])
+        kept = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
+        raise ValueError(
+            f"the loss or the weights are not finite from step {step} on, after the batch of {videos}; {kept}. Go on "
+            "from it with a lower --model.optimizer.lr and --ckpt_path, or take out videos that are at fault"
+        )
