@@ -17,8 +17,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from nlvideo import checkpoint
 from nlvideo.data.module import VideoData
-from nlvideo.run import RunFolder, drop_failing_loggers, forget_run, metrics_logger
+from nlvideo.loggers import drop_failing_loggers
+from nlvideo.panels import Panels
+from nlvideo.run import RunFolder, forget_run, metrics_logger
 from nlvideo.task import VideoClassifier
+from nlvideo.throughput import Throughput
 
 
 class Parser(LightningArgumentParser):
@@ -118,8 +121,9 @@ class VideoCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs):
         config_text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
         self.model.run_config = yaml.safe_load(config_text)
-        callbacks: list[Callback] = [RunFolder(self.folder, config_text)]
+        callbacks: list[Callback] = [RunFolder(self.folder, config_text), Panels()]
         if self.subcommand == "fit":
+            callbacks.append(Throughput())
             callbacks.append(
                 ModelCheckpoint(
                     self.folder,

@@ -19,13 +19,14 @@ from typing import Any
 import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
 from nlvideo.plots import plot_curves
 from nlvideo.predictions import Predictions, write_predictions
+from nlvideo.recipe_table import recipe_table
 from nlvideo.task import Evaluation
 
 SHOWN_MISSING = 10
@@ -60,6 +61,10 @@ class RunFolder(Callback):
         clip = (data.clip_sampling.num_frames, data.crop_size, data.crop_size)
         console().print(stage_table(Job(pl_module.net, clip, data.batch_size)))
 
+    @rank_zero_only
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        console().print(recipe_table(trainer, pl_module))
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()
 
@@ -77,8 +82,9 @@ class RunFolder(Callback):
             if key in values
         ]
         seconds = time.monotonic() - self.epoch_started
+        last = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # a run may be so many steps long
         console().print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.0f} s",
+            f"epoch {trainer.current_epoch + 1}{last}  {'  '.join(parts)}  {seconds:.0f} s",
             highlight=False,
         )
 
@@ -173,16 +179,3 @@ def metrics_logger(folder: Path, resumed_at: int | None) -> CSVLogger:
         logger.experiment.metrics = rows
         logger.save()
     return logger
-
-
-def drop_failing_loggers(trainer: Trainer) -> None:
-    """Logging to a service never stops a run: a logger that does not start is left out, with its own words."""
-    started = []
-    for logger in trainer.loggers:
-        try:
-            _ = logger.experiment
-        except Exception as error:  # whatever a third-party client raises, from no network to no login
-            rank_zero_warn(f"{type(logger).__name__} does not start and is left out of this run: {error}")
-        else:
-            started.append(logger)
-    trainer.loggers = started
