@@ -30,7 +30,8 @@ class Panels(Callback):
 
     def __init__(self, num_clips: int = 8):
         self.num_clips = num_clips
-        self.examples: list[tuple[np.ndarray, str]] = []
+        self.examples: list[tuple[np.ndarray, str]] = []  # a picture and what stands under it
+        self.validated = False
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = trainer.datamodule
@@ -68,21 +69,21 @@ class Panels(Callback):
                 self.examples.append((strip(video[0]), f"label: {names[label]}, prediction: {guess}"))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.validated = not trainer.sanity_checking
         for logger in _loggers(trainer):
             if self.examples:
                 pictures, captions = map(list, zip(*self.examples, strict=True))
                 logger.log_image("clips", pictures, trainer.global_step, caption=captions)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._log_confusion(trainer, pl_module, "val")
+        if self.validated:
+            self._log_confusion(trainer, pl_module, "val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._log_confusion(trainer, pl_module, "test")
 
     def _log_confusion(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         evaluation, names = pl_module.evaluation, trainer.datamodule.class_names
-        if evaluation is None:
-            return
         for logger in _loggers(trainer):
             confusion = confusion_matrix(evaluation.scores.numpy(), evaluation.labels.numpy())
             picture = f"{trainer.default_root_dir}/confusion.png"

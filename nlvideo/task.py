@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from nlvideo import checkpoint as checkpoints
 from nlvideo.metrics import VideoScores, accuracies
 from nlvideo.models import Backbone
+from nlvideo.models.bfloat16 import refuse_short_clips
 from nlvideo.models.freeze import frozen_at_zero
 from nlvideo.models.regions import checkpoint_stages, compile_regions
 from nlvideo.optim import Optimizer, Schedule
@@ -127,6 +128,8 @@ class VideoClassifier(LightningModule):
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last_3d)
         if stage == "fit":
+            if "bf16" in self.trainer.precision and self.trainer.strategy.root_device.type == "cpu":
+                refuse_short_clips(self.net)
             if self.compiled:
                 compile_regions(self.net)
             checkpoint_stages(self.net, self.checkpoint_stages)
