@@ -22,12 +22,15 @@ from nlvideo.data.module import VideoData
 from nlvideo.epoch_means import EpochMeans
 from nlvideo.guards import BeforeTraining, FiniteLoss
 from nlvideo.keeping import AtomicIO, KeepLast
+from nlvideo.loggers import drop_failing_loggers
+from nlvideo.panels import Panels
 from nlvideo.progress import TestProgress
 from nlvideo.report import EvaluationReport
 from nlvideo.resuming import earlier_run
-from nlvideo.run import RunFolder, drop_failing_loggers, forget_run, metrics_logger
+from nlvideo.run import RunFolder, forget_run, metrics_logger
 from nlvideo.sync_bn import SyncNorms
 from nlvideo.task import VideoClassifier
+from nlvideo.throughput import Throughput
 
 
 class Parser(LightningArgumentParser):
@@ -166,7 +169,7 @@ class VideoCLI(LightningCLI):
         self.model.run_config = yaml.safe_load(config_text)
         settings = self.config_init[self.subcommand]
         config = {**settings.trainer, **kwargs}
-        callbacks: list[Callback] = [RunFolder(self.folder, config_text)]
+        callbacks: list[Callback] = [RunFolder(self.folder, config_text), Panels()]
         loggers = config["logger"] if isinstance(config["logger"], list) else [config["logger"]]
         loggers = [logger for logger in loggers if logger is not None and not isinstance(logger, bool)]
         if self.subcommand == "fit":
@@ -180,7 +183,7 @@ class VideoCLI(LightningCLI):
                 enable_version_counter=False,
             )
             last = KeepLast(self.folder, settings.checkpoint_minutes, guard, same_ranks=self.same_command)
-            callbacks = [BeforeTraining(self.folder), guard, EpochMeans(), *callbacks, best, last]
+            callbacks = [BeforeTraining(self.folder), guard, EpochMeans(), *callbacks, Throughput(), best, last]
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
         else:
             callbacks.append(EvaluationReport(self.folder))

@@ -1,5 +1,6 @@
 """What a run is checked for, before it costs hours and while it goes."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -40,14 +41,15 @@ class BeforeTraining(Callback):
             )
         if all(group["initial_lr"] == 0 for group in trainer.optimizers[0].param_groups):
             rank_zero_warn("the learning rate is 0: nothing will be learned; set model.optimizer.lr")
-        num_epochs = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches / num_batches
-        late = [f"milestone {epoch:g}" for epoch in schedule.milestones if epoch >= num_epochs]
-        if schedule.warmup_epochs >= num_epochs:
-            late.append(f"the warm-up of {schedule.warmup_epochs:g} epochs")
+        steps_per_epoch = math.ceil(num_batches / trainer.accumulate_grad_batches)
+        end = trainer.estimated_stepping_batches / (steps_per_epoch if schedule.unit == "epochs" else 1)
+        late = [f"milestone {milestone:g}" for milestone in schedule.milestones if milestone >= end]
+        if schedule.warmup >= end:
+            late.append(f"the end of the warm-up of {schedule.warmup:g} {schedule.unit}")
         if late:
             rank_zero_warn(
-                f"the schedule is longer than the run of {num_epochs:g} epochs: {', '.join(late)} will not be reached; "
-                "set model.schedule or trainer.max_epochs"
+                f"the schedule is longer than the run of {end:g} {schedule.unit}: {', '.join(late)} will not be "
+                "reached; set model.schedule or trainer.max_epochs"
             )
 
 

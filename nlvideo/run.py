@@ -19,11 +19,12 @@ from typing import Any
 import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
 from nlvideo.plots import plot_curves
+from nlvideo.recipe_table import recipe_table
 
 
 class RunFolder(Callback):
@@ -56,6 +57,10 @@ class RunFolder(Callback):
         clip = (data.clip_sampling.num_frames, data.crop_size, data.crop_size)
         console().print(stage_table(Job(pl_module.net, clip, data.batch_size)))
 
+    @rank_zero_only
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        console().print(recipe_table(trainer, pl_module))
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()
 
@@ -73,8 +78,9 @@ class RunFolder(Callback):
             if key in values
         ]
         seconds = time.monotonic() - self.epoch_started
+        last = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # a run may be so many steps long
         console().print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {'  '.join(parts)}  {seconds:.0f} s",
+            f"epoch {trainer.current_epoch + 1}{last}  {'  '.join(parts)}  {seconds:.0f} s",
             highlight=False,
         )
 
@@ -142,16 +148,3 @@ def _comes_again(row: dict[str, str], resumed: dict[str, Any]) -> bool:
     validated = any(value for key, value in row.items() if key.startswith("val/"))
     ended = bool(row.get("train/loss_epoch"))
     return {"epoch": False, None: ended}.get(moment, ended or validated)
-
-
-def drop_failing_loggers(trainer: Trainer) -> None:
-    """Logging to a service never stops a run: a logger that does not start is left out, with its own words."""
-    started = []
-    for logger in trainer.loggers:
-        try:
-            _ = logger.experiment
-        except Exception as error:  # whatever a third-party client raises, from no network to no login
-            rank_zero_warn(f"{type(logger).__name__} does not start and is left out of this run: {error}")
-        else:
-            started.append(logger)
-    trainer.loggers = started

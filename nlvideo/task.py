@@ -3,6 +3,7 @@
 Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x W pixels, K classes.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,10 @@ from nlvideo import checkpoint as checkpoints
 from nlvideo.data.footage import Footage
 from nlvideo.evaluation import Evaluation, Votes, score_views
 from nlvideo.models import Backbone
+from nlvideo.models.bfloat16 import refuse_short_clips
 from nlvideo.models.freeze import frozen_at_zero
 from nlvideo.models.inference import inference_copy
+from nlvideo.models.regions import checkpoint_stages, compile_regions
 from nlvideo.optim import Optimizer, Schedule
 from nlvideo.precise_bn import ends_training, update_statistics
 
@@ -47,6 +50,10 @@ class VideoClassifier(LightningModule):
         precise_bn: after the last epoch the statistics of batch norms are computed anew from so many training
             batches (all where there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the
             running averages.
+        channels_last: the memory layout in which bf16 convolutions are fastest: channels of a place side by side.
+        compile: torch.compile, in training. The first steps take minutes.
+        checkpoint_stages: of these stages the backward pass computes activations once more in place of keeping them:
+            less memory, and more time. [res2, res3] have the largest maps.
     """
 
     def __init__(
@@ -63,6 +70,9 @@ class VideoClassifier(LightningModule):
         keep_view_scores: bool = False,
         init_from: str | None = None,
         precise_bn: int = 0,
+        channels_last: bool = False,
+        compile: bool = False,
+        checkpoint_stages: tuple[str, ...] = (),
     ):
         super().__init__()
         self.net = net
@@ -78,6 +88,9 @@ class VideoClassifier(LightningModule):
         self.keep_view_scores = keep_view_scores
         self.init_from = init_from
         self.precise_bn = precise_bn
+        self.channels_last = channels_last
+        self.compiled = compile
+        self.checkpoint_stages = checkpoint_stages
         self.votes = Votes()
         self._inference: list[Backbone] = []  # a list: its weights are none of this module's
         self.evaluation: Evaluation | None = None
@@ -85,7 +98,9 @@ class VideoClassifier(LightningModule):
 
     def forward(self, video: Tensor) -> Tensor:
         """uint8 [B, V, C, T, H, W] -> logits (B, V, K); in training (B, V, L, K) where the head has L classifiers."""
-        logits = self.net(checkpoints.normalise(video.flatten(0, 1), self.mean, self.std))
+        layout = torch.channels_last_3d if self.channels_last else torch.contiguous_format
+        views = video.flatten(0, 1).contiguous(memory_format=layout)  # while they are bytes
+        logits = self.net(checkpoints.normalise(views, self.mean, self.std))
         return logits.float().unflatten(0, video.shape[:2])
 
     def setup(self, stage: str) -> None:
@@ -98,6 +113,14 @@ class VideoClassifier(LightningModule):
         # A resumed run has gone on from there long since.
         if stage == "fit" and self.init_from is not None and self.trainer.ckpt_path is None:
             rank_zero_only(print)(checkpoints.init_from(self.net, self.init_from))
+        if self.channels_last:
+            self.net.to(memory_format=torch.channels_last_3d)
+        if stage == "fit":
+            if "bf16" in self.trainer.precision and self.trainer.strategy.root_device.type == "cpu":
+                refuse_short_clips(self.net)
+            if self.compiled:
+                compile_regions(self.net)
+            checkpoint_stages(self.net, self.checkpoint_stages)
 
     def on_fit_start(self) -> None:
         if dead := frozen_at_zero(self.net):
@@ -106,6 +129,8 @@ class VideoClassifier(LightningModule):
                 "stands before them would never learn. Start from a checkpoint that has them trained "
                 "(--model.init_from), and give new non-local blocks their own: --model.net.after.block.norm affine"
             )
+        if self.precise_bn and self.net.config()["init_args"].get("freeze_bn", "none") != "none":
+            raise ValueError("precise_bn would compute the statistics that freeze_bn keeps; leave one of them out")
 
     def training_step(self, clips, batch_index: int) -> dict[str, Tensor]:
         size = len(clips.label)
@@ -169,13 +194,23 @@ class VideoClassifier(LightningModule):
         self.votes = Votes()
         self._inference = []
 
+    @property
+    def step_clips(self) -> int:
+        """Clips that one step of the optimiser sees: over all processes and accumulated batches."""
+        return self.trainer.datamodule.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = self.optimizer.build(self.parameters())
+        if self.optimizer.fused and self.trainer.gradient_clip_val and "mixed" in self.trainer.precision:
+            raise ValueError(
+                "optimizer.fused and trainer.gradient_clip_val: not together in mixed precision, where a fused "
+                "optimiser unscales the gradients itself; leave one of them out"
+            )
+        self.trainer.fit_loop.setup_data()  # the batches of an epoch are counted there
         num_steps = self.trainer.estimated_stepping_batches
-        steps_per_epoch = max(num_steps / self.trainer.max_epochs, 1) if self.trainer.max_epochs > 0 else num_steps
+        steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        optimizer = self.optimizer.build(self.parameters(), self.step_clips)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer,
-            lambda step: self.schedule.multiplier(step / steps_per_epoch, num_steps / steps_per_epoch),
+            optimizer, lambda step: self.schedule.multiplier(step, num_steps, steps_per_epoch)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

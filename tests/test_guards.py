@@ -90,7 +90,10 @@ def test_a_network_that_is_frozen_is_an_error(fit, monkeypatch):
 
 WARNINGS = {
     "zero learning rate": (["--model.optimizer.lr=0"], "learning rate is 0"),
-    "long warm-up": (["--model.schedule.warmup_epochs=5"], "longer than the run of 1 epochs: the warm-up of 5 epochs"),
+    "long warm-up": (
+        ["--model.schedule.warmup=5"],
+        "longer than the run of 1 epochs: the end of the warm-up of 5 epochs",
+    ),
     "late milestone": (["--model.schedule={name: steps, milestones: [0.5, 44, 88]}"], "milestone 44, milestone 88"),
     "short epoch": (["--trainer.log_every_n_steps=50"], "an epoch has only 3 batches"),
 }
@@ -100,7 +103,7 @@ WARNINGS = {
 def test_settings_with_which_a_training_is_in_vain_are_warned_about(name, fit):
     options, words = WARNINGS[name]
     with pytest.warns(UserWarning, match=words):
-        assert fit("--model.schedule.warmup_epochs=0", *options, "--trainer.limit_train_batches=3")[0] == 0
+        assert fit("--model.schedule.warmup=0", *options, "--trainer.limit_train_batches=3")[0] == 0
 
 
 def test_room_on_the_disk(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ def test_two_processes_train_as_one_with_the_same_total_batch(tiny, tmp_path):
     """With batch norms over both; without mixup and dropout, for which each process draws by itself."""
     # adamw would turn the rounding of tiny gradients into whole steps, and more of them would let it grow.
     options = ["--trainer.sync_batchnorm=true", "--model.optimizer={name: sgd, lr: 0.05}", "--trainer.max_epochs=1"]
-    options += ["--model.schedule.warmup_epochs=0"]
+    options += ["--model.schedule.warmup=0"]
     jobs = [
         start_nlvideo(
             ["fit", *tiny, *options, NO_VALIDATION, f"--data.batch_size={batch}", f"--runs_dir={tmp_path}", *name],

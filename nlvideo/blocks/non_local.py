@@ -192,7 +192,8 @@ class FrozenAffine(nn.Module):
         self.register_buffer("bias", torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight[:, None, None, None] + self.bias[:, None, None, None]
+        # Computed in float32 and put out as it came, as a batch norm does in mixed precision.
+        return (x * self.weight[:, None, None, None] + self.bias[:, None, None, None]).to(x.dtype)
 
 
 _NORMS = {"batch": nn.BatchNorm3d, "affine": FrozenAffine, "none": nn.Identity}

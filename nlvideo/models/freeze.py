@@ -1,7 +1,8 @@
-"""Batch norms with fixed statistics, written as the affine map that they are."""
+"""Batch norms with fixed statistics, as they are or written as the affine map that they are."""
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nlvideo.blocks.non_local import FrozenAffine
 
@@ -24,6 +25,13 @@ def freeze_batch_norms(net: nn.Module) -> None:
                     folded = fold_batch_norm(norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.eps)
                 affine.load_state_dict(dict(zip(("weight", "bias"), folded, strict=True)))
                 setattr(module, name, affine)
+
+
+def freeze_statistics(net: nn.Module) -> None:
+    """Batch norms normalise with their running statistics and leave them as they are, until `net.train()` is called."""
+    for module in net.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
 
 
 def frozen_at_zero(net: nn.Module) -> list[str]:

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from nlvideo.blocks import Block, NonLocal, SqueezeExcite
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
-from nlvideo.models.freeze import freeze_batch_norms
+from nlvideo.models.freeze import freeze_batch_norms, freeze_statistics
 from nlvideo.models.head import Head
 from nlvideo.models.placement import STAGES, Placement, resolve_placement
 from nlvideo.models.residual import Arch, Residual, ResidualBlock
 
 Geometry = Literal["8x8", "32x2"]
 Pool1 = Literal["padded", "unpadded"]
-FreezeBN = Literal["none", "affine"]
+FreezeBN = Literal["none", "statistics", "affine"]
 Position = Literal["standard", "pre", "post", "identity"]
 
 DEPTHS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
@@ -68,8 +68,9 @@ class ResNet3d(Backbone):
         zero_init_residual: the last norm of each residual branch starts at 0, so that the branch adds nothing at
             first (Goyal et al. 2017); a small net trained in few epochs learns faster without.
         dropout: probability, before the linear layer.
-        freeze_bn: ``affine`` has a frozen scale and shift in the place of each batch norm, blocks' included: to go on
-            from a trained network with few clips a GPU. ``init_from`` folds the trained statistics into it.
+        freeze_bn: of all batch norms, blocks' included; to go on from a trained network with few clips a GPU.
+            ``statistics`` keeps their means and variances and trains their weights. ``affine`` has a frozen scale and
+            shift in their place, into which ``init_from`` folds the trained statistics.
         after: blocks behind a residual block: where non-local blocks stand. A list has blocks of several kinds, each
             with its place.
         branch: blocks at the end of a residual branch, before the sum: where squeeze-and-excitation stands.
@@ -155,8 +156,16 @@ class ResNet3d(Backbone):
             for name, indices in resolve_placement(insert.at, depths).items():
                 for i in indices:
                     self.stages()[name].res_blocks[i].fill(plug, insert.block)
+        self.freeze_bn = freeze_bn
         if freeze_bn == "affine":
             freeze_batch_norms(self)
+        self.train()
+
+    def train(self, mode: bool = True) -> "ResNet3d":
+        super().train(mode)
+        if self.freeze_bn == "statistics":
+            freeze_statistics(self)
+        return self
 
     def stages(self) -> dict[str, nn.Module]:
         return dict(zip(("stem", "res2", "pool2", "res3", "res4", "res5", "head"), self.blocks, strict=True))

@@ -1,0 +1,53 @@
+"""Logging to a service never stops a run."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.utilities import rank_zero_warn
+
+CALLS = (
+    "log_metrics",
+    "log_hyperparams",
+    "log_graph",
+    "log_image",
+    "log_table",
+    "save",
+    "after_save_checkpoint",
+    "finalize",
+)
+
+
+def drop_failing_loggers(trainer: Trainer) -> None:
+    """A logger that does not start is left out, with its own words; one that fails later, from then on. Not so the
+    CSVLogger of the run's folder: a run that cannot write there cannot save its checkpoints either."""
+    started = []
+    for logger in trainer.loggers:
+        try:
+            _ = logger.experiment
+        except Exception as error:  # whatever a third-party client raises, from no network to no login
+            rank_zero_warn(f"{type(logger).__name__} does not start and is left out of this run: {error}")
+        else:
+            started.append(logger)
+    trainer.loggers = started
+    for logger in started:
+        if type(logger) is not CSVLogger:
+            for name in CALLS:
+                if hasattr(logger, name):
+                    setattr(logger, name, _guarded(getattr(logger, name), logger, trainer))
+
+
+def _guarded(call: Callable, logger: Logger, trainer: Trainer) -> Callable:
+    @functools.wraps(call)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        if logger not in trainer.loggers:  # it failed, and whoever calls holds an older list
+            return
+        try:
+            call(*args, **kwargs)
+        except Exception as error:
+            trainer.loggers = [other for other in trainer.loggers if other is not logger]
+            rank_zero_warn(f"{type(logger).__name__} failed and is left out of the rest of this run: {error}")
+
+    return guarded

@@ -1,0 +1,71 @@
+"""Residual blocks, one by one, compiled or computed again in the backward pass. Names of parameters stay."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from nlvideo.models.backbone import Backbone
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def compile_regions(net: Backbone, backend: str = "inductor") -> None:
+    """torch.compile of each residual block, of the stem and of the head. Blocks of the same kind and size share what is
+    compiled, so that it takes a fraction of the time of the whole network in one piece."""
+    # A network has more kinds of residual blocks, in training and in evaluation, than PyTorch's 8 variants of a
+    # function; beyond them it would silently stop compiling.
+    torch._dynamo.config.recompile_limit = 64
+    for part in net.stages().values():
+        for module in _regions(part):
+            module.forward = partial(torch.compile(type(module).forward, backend=backend), module)
+
+
+def checkpoint_stages(net: Backbone, stages: Sequence[str]) -> None:
+    """Activation checkpointing (Chen et al. 2016): of each residual block of these stages only the input is kept, and
+    the backward pass computes what is inside once more. Gradients, random draws and the statistics of batch norms are
+    as without. With `compile_regions`, after it.
+
+    Args:
+        stages: of `net.stages()`, such as res2 and res3, whose maps are the largest.
+
+    Raises:
+        ValueError: `net` has no such stage.
+    """
+    parts = net.stages()
+    for name in stages:
+        if name not in parts:
+            raise ValueError(f"checkpoint_stages: no stage {name!r}; expected some of {', '.join(parts)}")
+        for module in _regions(parts[name]):
+            module.forward = partial(_forward, module, module.forward)
+
+
+def _regions(part: nn.Module) -> Sequence[nn.Module]:
+    return getattr(part, "res_blocks", [part])
+
+
+def _forward(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if not module.training:
+        return forward(x)
+    return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_apart(module)))
+
+
+@contextmanager
+def _statistics_apart(module: nn.Module) -> Iterator[None]:
+    """Within it, batch norms update copies of their statistics: a second forward pass must not count the same clips
+    twice."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+    kept = [{name: getattr(norm, name) for name in STATISTICS} for norm in norms]
+    for norm, statistics in zip(norms, kept, strict=True):
+        for name, statistic in statistics.items():
+            setattr(norm, name, statistic.clone())
+    try:
+        yield
+    finally:
+        for norm, statistics in zip(norms, kept, strict=True):
+            for name, statistic in statistics.items():
+                setattr(norm, name, statistic)

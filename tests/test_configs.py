@@ -1,0 +1,112 @@
+"""Every recipe trains: two steps and a validation on real videos, by the command at its head, with a network a
+sixteenth as wide."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from nlvideo import run as run_module
+from nlvideo.__main__ import main
+from nlvideo.checkpoint import build
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+FILES = sorted(
+    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml") if path.parent.name != "ablations"
+)
+ROWS = [file for file in FILES if "/" in file]  # of a paper or a model zoo
+FIRST = "nln/nl_i3d_r50_8x8.yaml"  # what the long clips' recipes start from
+
+
+def head(config: str) -> str:
+    """The comment that opens a file, as running text."""
+    lines = (CONFIGS / config).read_text().splitlines()
+    comment = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
+    return "\n".join(comment)
+
+
+def arguments(config: str) -> list[str]:
+    """Of the first `nlvideo fit` at its head; a file of data alone gets a network, a network alone some data."""
+    command = re.search(r"nlvideo fit (.*?)(  |$)", head(config), flags=re.MULTILINE)
+    given = shlex.split(command[1]) if command else ["-c", f"configs/{config}"]
+    assert f"configs/{config}" in given
+    return given
+
+
+@pytest.fixture(scope="module")
+def smoke(visitors, tmp_path_factory):
+    """smoke(config, *overrides): two steps of a file of configs/; the folder of the run."""
+    runs = tmp_path_factory.mktemp("runs")
+
+    def run(config: str, *overrides: str) -> Path:
+        content = yaml.safe_load((CONFIGS / config).read_text())
+        small = {
+            "model.net.width": 4,
+            "model.precise_bn": min(content.get("model", {}).get("precise_bn", 0), 2),
+            "model.init_from": "null",
+            "data.num_classes": 4,
+            "data.train": visitors / "train.csv",
+            "data.val": visitors / "val.csv",
+            # Behind pool2 of the longest clips' network stand 16 groups.
+            "data.clip_frames": 32 if content["data"]["clip_frames"] == 128 else 8,
+            "data.stride": 1,
+            "data.short_side": "null",
+            "data.eval_short_side": "null",
+            "data.crop_size": 32,
+            "data.batch_size": 2,
+            "data.num_workers": 0,
+            "trainer.max_steps": 2,
+            "trainer.limit_val_batches": 1,
+            "trainer.num_sanity_val_steps": 0,
+            "trainer.log_every_n_steps": 1,
+            "runs_dir": runs,
+            "name": config.removesuffix(".yaml").replace("/", "-"),
+        }
+        assert main(["fit", *arguments(config), *(f"--{key}={value}" for key, value in small.items()), *overrides]) == 0
+        return runs / small["name"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        for name in ("stage_table", "plot_curves"):  # they take longer than the two steps
+            patch.setattr(run_module, name, lambda *arguments: "")
+        yield run
+
+
+@pytest.fixture(scope="module")
+def trained(smoke):
+    return smoke(FIRST) / "last.ckpt"
+
+
+@pytest.mark.parametrize("config", [file for file in FILES if file != FIRST])
+def test_a_recipe_trains(config, smoke, request):
+    affine = "freeze_bn: affine" in (CONFIGS / config).read_text()
+    start = [f"--model.init_from={request.getfixturevalue('trained')}"] if affine else []
+    run = smoke(config, *start)
+    assert torch.load(run / "last.ckpt", weights_only=True)["global_step"] == 2
+    losses = pd.read_csv(run / "metrics.csv")["train/loss_step"].dropna()
+    assert len(losses) == 2
+    assert (losses > 0).all()
+
+
+@pytest.mark.parametrize("config", ROWS)
+def test_a_row_tells_its_source_and_numbers(config):
+    """The same in the file, in the README's table and in the network itself."""
+    content = yaml.safe_load((CONFIGS / config).read_text())
+    told = " ".join(head(config).split())
+    node = content["model"]["net"]
+    node["init_args"]["num_classes"] = content["data"]["num_classes"]
+    with torch.device("meta"):
+        net = build(node)
+    params = sum(parameter.numel() for parameter in net.parameters()) / 1e6
+    (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if f"`{config}`" in line]
+    assert "Source: " in told
+    (published,) = re.findall(r"Published.*?: (.*?)\. ", told)
+    assert f"{params:.2f} M parameters" in told
+    assert f"| {params:.2f} |" in row
+    assert (" / ".join(re.findall(r"\d\d\.\d+", published)) or "none published") in row
+    assert content["model"]["optimizer"]["base_batch"] == 8 * content["data"]["batch_size"]  # the papers' eight GPUs
