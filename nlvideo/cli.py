@@ -180,6 +180,7 @@ class VideoCLI(LightningCLI):
             config["plugins"].append(SyncNorms())
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
+        _check_strategy(config["strategy"])
         trainer = self.trainer_class(**config)
         if hasattr(trainer.strategy, "_timeout"):  # of strategies with process groups, named by a string
             trainer.strategy._timeout = timedelta(minutes=settings.timeout_minutes)
@@ -194,6 +195,15 @@ def _seed(seed: int | bool) -> int:
     if isinstance(seed, bool):
         raise ValueError(f"seed_everything: expected a whole number, got {str(seed).lower()}")
     return seed
+
+
+def _check_strategy(strategy: Any) -> None:
+    name = (strategy if isinstance(strategy, str) else type(strategy).__name__).lower()
+    if any(sharded in name for sharded in ("fsdp", "deepspeed", "modelparallel", "model_parallel")):
+        raise ValueError(
+            f"trainer.strategy {strategy}: not supported, it hides the shapes by which weight decay is given; with "
+            "gradients and optimiser the largest network here takes less than 1 GB, so use ddp"
+        )
 
 
 def _as_list(value: Any) -> list:
