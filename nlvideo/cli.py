@@ -228,6 +228,7 @@ def _hush_libraries() -> None:
         r"Experiment logs directory .* exists and is not empty",
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
+        r"It is recommended to use `self.log\('train/.*sync_dist=True",  # EpochMeans does so itself
         r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -113,21 +113,25 @@ class FiniteLoss(Callback):
             ValueError: in each process, if it found something in one.
         """
         first_bad = 0 if self._first_bad is None else int(self._first_bad)
+        what = "loss"
         if weights and not first_bad and not all(p.isfinite().all() for p in trainer.lightning_module.net.parameters()):
-            first_bad = len(self._batches)
-        mine = self._batches[first_bad - 1][0] if first_bad else NEVER
-        step = trainer.strategy.reduce(torch.tensor(mine, device=trainer.strategy.root_device), reduce_op="min").item()
-        if step == NEVER:
+            first_bad, what = len(self._batches), "weights"
+        # The earliest step of all processes, and in it a loss before the weights that it spoils.
+        mine = 2 * self._batches[first_bad - 1][0] + (what == "weights") if first_bad else NEVER
+        found = torch.tensor(mine, device=trainer.strategy.root_device)
+        earliest = trainer.strategy.reduce(found, reduce_op="min").item()
+        if earliest == NEVER:
             del self._batches[:-1]  # the last one's gradients may show in the weights yet
             self._first_bad = None
             return
-        if step != mine:
-            raise ValueError(f"another process's loss is not finite from step {step} on; it names the videos")
+        where = f"not finite from step {earliest // 2} on"
+        if earliest != mine:
+            raise ValueError(f"in another process, which names the videos, the loss or the weights are {where}")
         rows = self._batches[first_bad - 1][1].tolist()
         samples = trainer.datamodule.samples["train"]
         videos = ", ".join(f"{samples[row].path} (row {row})" for row in rows[:SHOWN])
         kept = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
         raise ValueError(
-            f"the loss or the weights are not finite from step {step} on, after the batch of {videos}; {kept}. Go on "
-            "from it with a lower --model.optimizer.lr and --ckpt_path, or take out videos that are at fault"
+            f"{what} {where}, in the batch of {videos}; {kept}. Go on from it with a lower --model.optimizer.lr and "
+            "--ckpt_path, or take out videos that are at fault"
         )

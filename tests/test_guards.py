@@ -15,6 +15,7 @@ import torch
 from nlvideo import keeping
 from nlvideo.__main__ import main
 from nlvideo.data.manifest import read_manifest
+from nlvideo.endings import ending
 from nlvideo.guards import check_disk
 from nlvideo.models import ResNet3d
 from nlvideo.task import VideoClassifier
@@ -52,7 +53,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_videos(fit, visit
     seen = nan_in_step(monkeypatch, step=2)
     status, shown = fit("--trainer.log_every_n_steps=50", "--checkpoint_minutes=0")
     assert status == 1
-    assert "not finite from step 3 on" in shown
+    assert "loss not finite from step 3 on" in shown
     samples = read_manifest(visitors / "train.csv", 4)
     assert [row for row, sample in enumerate(samples) if str(sample.path) in shown] == sorted(seen[2])
     last = tmp_path / "run" / "last.ckpt"
@@ -67,13 +68,37 @@ def test_weights_that_are_not_finite_are_not_written(fit, tmp_path, monkeypatch)
     monkeypatch.setattr(VideoClassifier, "on_before_optimizer_step", overflow, raising=False)
     status, shown = fit()
     assert status == 1
-    assert "not finite from step 3 on" in shown
+    assert "weights not finite from step 3 on" in shown
     assert not (tmp_path / "run" / "last.ckpt").exists()
 
 
 def overflow(self, optimizer):
     if self.trainer.global_step == 2:
         next(self.net.parameters()).grad.fill_(float("inf"))
+
+
+def nan_in_second_process() -> None:
+    without_table()
+    original = VideoClassifier.training_step
+
+    def training_step(self, *args):
+        outputs = original(self, *args)
+        bad = self.trainer.global_rank == 1 and self.trainer.global_step == 1
+        return {**outputs, "loss": outputs["loss"] * float("nan")} if bad else outputs
+
+    VideoClassifier.training_step = training_step
+
+
+def test_of_several_processes_the_one_that_met_it_names_the_videos(tiny, tmp_path):
+    options = [f"--runs_dir={tmp_path}", "--name=run", "--data.batch_size=4", "--trainer.limit_val_batches=0"]
+    options += ["--checkpoint_minutes=0", "--trainer.log_every_n_steps=50"]
+    job = start_nlvideo(["fit", *tiny, *SMALLER, *options], num_ranks=2, before=nan_in_second_process)
+    assert job.wait() == [1, 1]
+    lines = sorted(line for line in job.output().splitlines() if line.startswith("nlvideo: "))
+    assert lines[0].startswith("nlvideo: in another process, which names the videos")
+    assert lines[1].startswith("nlvideo: loss not finite from step 2 on")
+    assert lines[1].count(".mp4 (row ") == 4
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 1
 
 
 def test_a_network_that_is_frozen_is_an_error(fit, monkeypatch):
@@ -137,6 +162,21 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_goes_on(fit, tmp_
     assert len(writes) == 3
     assert torch.load(last, weights_only=True)["global_step"] == 1
     assert not list(last.parent.glob("*.tmp"))
+
+
+ENDINGS = {
+    "DataLoader timed out after 1080 seconds": "1080 seconds: a process that reads videos hangs",
+    "[..gloo/transport/tcp/pair.cc:538] Connection closed by peer": "another process of this run has ended or hangs",
+    "[Rank 0] Watchdog caught collective operation timeout: NCCL": "another process of this run has ended or hangs",
+}
+
+
+@pytest.mark.parametrize("words", ENDINGS)
+def test_what_torch_says_becomes_a_reason(words):
+    status, line = ending(RuntimeError(words))
+    assert status == 1
+    assert ENDINGS[words] in line
+    assert ending(RuntimeError("shape mismatch")) is None  # a bug shows its trace
 
 
 def kill_a_reader(step: int) -> None:

@@ -18,6 +18,12 @@ ALLOWED = {
     "metrics": {"torch", "torchmetrics"},
     "optim": {"torch"},
     "precise_bn": {"torch", "fvcore", "lightning"},
+    "endings": {"lightning"},
+    "epoch_means": {"torch", "lightning"},
+    "guards": {"torch", "lightning"},
+    "keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.guards"},
+    "resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
+    "sync_bn": {"torch", "lightning"},
     "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
         "torch",
