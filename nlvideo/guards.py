@@ -71,13 +71,13 @@ def check_disk(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     present = sum((folder / name).stat().st_size for name in KEPT if (folder / name).is_file())
     needed = size * (len(KEPT) + 1) - present  # one more while it takes an older one's place
-    numbers = f"{free / 1e9:.2f} GB are free and a checkpoint takes about {size / 1e9:.2f} GB"
+    numbers = f"{free / 1e6:,.0f} MB are free and a checkpoint takes about {size / 1e6:,.1f} MB"
     if free < size:
         raise ValueError(f"{folder}: {numbers}; make room, or set runs_dir to another disk")
     if free < needed:
         rank_zero_warn(
             f"{folder}: {numbers}; {len(KEPT)} are kept ({', '.join(KEPT)}) and one is being written: make room for "
-            f"{needed / 1e9:.2f} GB"
+            f"{needed / 1e6:,.1f} MB"
         )
 
 

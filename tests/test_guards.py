@@ -1,5 +1,6 @@
 """What a run is checked for: errors and warnings, each in a line, and what is left where something breaks."""
 
+import csv
 import errno
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ from nlvideo.data.manifest import read_manifest
 from nlvideo.endings import ending
 from nlvideo.guards import check_disk
 from nlvideo.models import ResNet3d
+from nlvideo.run import metrics_logger
 from nlvideo.task import VideoClassifier
 from tests.distributed import start_nlvideo
 from tests.test_resume import SMALLER, without_table
@@ -131,9 +133,9 @@ def test_settings_with_which_a_training_is_in_vain_are_warned_about(name, fit):
 def test_room_on_the_disk(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(free=1_500_000_000))
-    with pytest.raises(ValueError, match=r"1\.50 GB are free and a checkpoint takes about 2\.00 GB; make room"):
+    with pytest.raises(ValueError, match=r"1,500 MB are free and a checkpoint takes about 2,000\.0 MB; make room"):
         check_disk(tmp_path, 2_000_000_000)
-    with pytest.warns(UserWarning, match=r"make room for 3\.00 GB"):
+    with pytest.warns(UserWarning, match=r"make room for 3,000\.0 MB"):
         check_disk(tmp_path, 1_000_000_000)
     check_disk(tmp_path, 500_000_000)
 
@@ -177,6 +179,22 @@ def test_what_torch_says_becomes_a_reason(words):
     assert status == 1
     assert ENDINGS[words] in line
     assert ending(RuntimeError("shape mismatch")) is None  # a bug shows its trace
+
+
+def test_rows_that_find_no_room_are_written_later(tmp_path, monkeypatch):
+    logger, write = metrics_logger(tmp_path / "run", None), csv.DictWriter.writerows
+    logger.log_metrics({"train/loss_step": 0.5}, step=0)
+
+    def half_a_row(self, rows):
+        write(self, [{"step": 77}])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full, pytest.warns(UserWarning, match=r"could not be written yet \(No space left"):
+        full.setattr(csv.DictWriter, "writerows", half_a_row)
+        logger.log_metrics({"train/loss_step": 0.25}, step=1)
+    logger.log_metrics({"train/loss_step": 0.125}, step=2)
+    rows = (tmp_path / "run" / "metrics.csv").read_text().split()
+    assert rows == ["step,train/loss_step", "0,0.5", "1,0.25", "2,0.125"]
 
 
 def kill_a_reader(step: int) -> None:
