@@ -182,7 +182,7 @@ class VideoCLI(LightningCLI):
         config["enable_model_summary"] = False
         _check_strategy(config["strategy"])
         trainer = self.trainer_class(**config)
-        if hasattr(trainer.strategy, "_timeout"):  # of strategies with process groups, named by a string
+        if isinstance(config["strategy"], str) and hasattr(trainer.strategy, "_timeout"):  # else it has its own
             trainer.strategy._timeout = timedelta(minutes=settings.timeout_minutes)
         drop_failing_loggers(trainer)
         if self.same_command:

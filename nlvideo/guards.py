@@ -8,9 +8,12 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from nlvideo.optim import Schedule
+
 SHORT_EPOCH = 10  # batches: fewer make more epoch than training
 KEPT = ("last.ckpt", "best.ckpt")
 SHOWN = 20  # videos of a batch
+LOOK_EVERY = 50  # batches, where steps are not logged
 NEVER = 2**62  # a step
 
 
@@ -31,7 +34,7 @@ class BeforeTraining(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             check_disk(self.folder, checkpoint_bytes(pl_module, trainer.optimizers))
-        num_batches, schedule = trainer.num_training_batches, pl_module.schedule
+        num_batches = trainer.num_training_batches
         if num_batches < min(SHORT_EPOCH, trainer.log_every_n_steps):
             rank_zero_warn(
                 f"an epoch has only {num_batches} batches, fewer than trainer.log_every_n_steps "
@@ -41,14 +44,17 @@ class BeforeTraining(Callback):
         if all(group["initial_lr"] == 0 for group in trainer.optimizers[0].param_groups):
             rank_zero_warn("the learning rate is 0: nothing will be learned; set model.optimizer.lr")
         num_epochs = trainer.estimated_stepping_batches * trainer.accumulate_grad_batches / num_batches
-        late = [f"milestone {epoch:g}" for epoch in schedule.milestones if epoch >= num_epochs]
-        if schedule.warmup_epochs >= num_epochs:
-            late.append(f"the warm-up of {schedule.warmup_epochs:g} epochs")
-        if late:
+        if late := never_reached(pl_module.schedule, num_epochs):
             rank_zero_warn(
                 f"the schedule is longer than the run of {num_epochs:g} epochs: {', '.join(late)} will not be reached; "
                 "set model.schedule or trainer.max_epochs"
             )
+
+
+def never_reached(schedule: Schedule, num_epochs: float) -> list[str]:
+    """What of a schedule lies beyond the end of a run."""
+    warmup = [f"the end of the warm-up, {schedule.warmup_epochs:g}"] * (schedule.warmup_epochs > num_epochs)
+    return warmup + [f"milestone {epoch:g}" for epoch in schedule.milestones if epoch >= num_epochs]
 
 
 def checkpoint_bytes(module: LightningModule, optimizers: list[torch.optim.Optimizer]) -> int:
@@ -100,7 +106,7 @@ class FiniteLoss(Callback):
         first_bad = self._first_bad if self._first_bad is not None else torch.zeros_like(outputs["loss"])
         bad = (first_bad == 0) & ~outputs["loss"].isfinite()
         self._first_bad = first_bad.masked_fill(bad, len(self._batches))
-        if (batch_idx + 1) % trainer.log_every_n_steps == 0:
+        if (batch_idx + 1) % (trainer.log_every_n_steps or LOOK_EVERY) == 0:
             self.check(trainer)
 
     def check(self, trainer: Trainer, *, weights: bool = False) -> None:

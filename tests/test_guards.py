@@ -117,7 +117,10 @@ def test_a_network_that_is_frozen_is_an_error(fit, monkeypatch):
 
 WARNINGS = {
     "zero learning rate": (["--model.optimizer.lr=0"], "learning rate is 0"),
-    "long warm-up": (["--model.schedule.warmup_epochs=5"], "longer than the run of 1 epochs: the warm-up of 5 epochs"),
+    "long warm-up": (
+        ["--model.schedule.warmup_epochs=5"],
+        "longer than the run of 1 epochs: the end of the warm-up, 5 will",
+    ),
     "late milestone": (["--model.schedule={name: steps, milestones: [0.5, 44, 88]}"], "milestone 44, milestone 88"),
     "short epoch": (["--trainer.log_every_n_steps=50"], "an epoch has only 3 batches"),
 }

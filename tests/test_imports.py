@@ -20,7 +20,7 @@ ALLOWED = {
     "precise_bn": {"torch", "fvcore", "lightning"},
     "endings": {"lightning"},
     "epoch_means": {"torch", "lightning"},
-    "guards": {"torch", "lightning"},
+    "guards": {"torch", "lightning", "nlvideo.optim"},
     "keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.guards"},
     "resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
     "sync_bn": {"torch", "lightning"},
