@@ -23,6 +23,8 @@ FREE = {
     "data.num_workers",
     "data.seconds",
     "model.views_per_forward",
+    "model.inference_dtype",
+    "model.keep_view_scores",
     "trainer.accelerator",
     "trainer.strategy",
     "trainer.devices",
