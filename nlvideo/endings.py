@@ -39,7 +39,7 @@ def ending(error: Exception) -> Ending | None:
         if rank_zero_only.rank:  # the first process speaks for all
             return Ending(0, "")
         return Ending(0 if isinstance(error, AlreadyFinished) else 128 + error.signum, message)
-    if isinstance(error, ValueError | OSError):
+    if isinstance(error, ValueError | OSError) or type(error).__name__ == "MisconfigurationException":  # Lightning's
         return Ending(1, _last_word(message))
     if isinstance(error, RuntimeError) and message.startswith("DataLoader"):
         return Ending(1, _of_loader(message))

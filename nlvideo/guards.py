@@ -9,9 +9,12 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from nlvideo.optim import Schedule
+
 SHORT_EPOCH = 10  # batches: fewer make more epoch than training
 KEPT = ("last.ckpt", "best.ckpt")
 SHOWN = 20  # videos of a batch
+LOOK_EVERY = 50  # batches, where steps are not logged
 NEVER = 2**62  # a step
 
 
@@ -32,7 +35,7 @@ class BeforeTraining(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             check_disk(self.folder, checkpoint_bytes(pl_module, trainer.optimizers))
-        num_batches, schedule = trainer.num_training_batches, pl_module.schedule
+        num_batches = trainer.num_training_batches
         if num_batches < min(SHORT_EPOCH, trainer.log_every_n_steps):
             rank_zero_warn(
                 f"an epoch has only {num_batches} batches, fewer than trainer.log_every_n_steps "
@@ -41,16 +44,20 @@ class BeforeTraining(Callback):
             )
         if all(group["initial_lr"] == 0 for group in trainer.optimizers[0].param_groups):
             rank_zero_warn("the learning rate is 0: nothing will be learned; set model.optimizer.lr")
+        schedule = pl_module.schedule
         steps_per_epoch = math.ceil(num_batches / trainer.accumulate_grad_batches)
         end = trainer.estimated_stepping_batches / (steps_per_epoch if schedule.unit == "epochs" else 1)
-        late = [f"milestone {milestone:g}" for milestone in schedule.milestones if milestone >= end]
-        if schedule.warmup >= end:
-            late.append(f"the end of the warm-up of {schedule.warmup:g} {schedule.unit}")
-        if late:
+        if late := never_reached(schedule, end):
             rank_zero_warn(
                 f"the schedule is longer than the run of {end:g} {schedule.unit}: {', '.join(late)} will not be "
                 "reached; set model.schedule or trainer.max_epochs"
             )
+
+
+def never_reached(schedule: Schedule, end: float) -> list[str]:
+    """What of a schedule lies beyond the end of a run, in the schedule's unit."""
+    warmup = [f"the end of the warm-up, {schedule.warmup:g}"] * (schedule.warmup > end)
+    return warmup + [f"milestone {milestone:g}" for milestone in schedule.milestones if milestone >= end]
 
 
 def checkpoint_bytes(module: LightningModule, optimizers: list[torch.optim.Optimizer]) -> int:
@@ -73,13 +80,13 @@ def check_disk(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     present = sum((folder / name).stat().st_size for name in KEPT if (folder / name).is_file())
     needed = size * (len(KEPT) + 1) - present  # one more while it takes an older one's place
-    numbers = f"{free / 1e9:.2f} GB are free and a checkpoint takes about {size / 1e9:.2f} GB"
+    numbers = f"{free / 1e6:,.0f} MB are free and a checkpoint takes about {size / 1e6:,.1f} MB"
     if free < size:
         raise ValueError(f"{folder}: {numbers}; make room, or set runs_dir to another disk")
     if free < needed:
         rank_zero_warn(
             f"{folder}: {numbers}; {len(KEPT)} are kept ({', '.join(KEPT)}) and one is being written: make room for "
-            f"{needed / 1e9:.2f} GB"
+            f"{needed / 1e6:,.1f} MB"
         )
 
 
@@ -102,7 +109,7 @@ class FiniteLoss(Callback):
         first_bad = self._first_bad if self._first_bad is not None else torch.zeros_like(outputs["loss"])
         bad = (first_bad == 0) & ~outputs["loss"].isfinite()
         self._first_bad = first_bad.masked_fill(bad, len(self._batches))
-        if (batch_idx + 1) % trainer.log_every_n_steps == 0:
+        if (batch_idx + 1) % (trainer.log_every_n_steps or LOOK_EVERY) == 0:
             self.check(trainer)
 
     def check(self, trainer: Trainer, *, weights: bool = False) -> None:
@@ -115,21 +122,25 @@ class FiniteLoss(Callback):
             ValueError: in each process, if it found something in one.
         """
         first_bad = 0 if self._first_bad is None else int(self._first_bad)
+        what = "loss"
         if weights and not first_bad and not all(p.isfinite().all() for p in trainer.lightning_module.net.parameters()):
-            first_bad = len(self._batches)
-        mine = self._batches[first_bad - 1][0] if first_bad else NEVER
-        step = trainer.strategy.reduce(torch.tensor(mine, device=trainer.strategy.root_device), reduce_op="min").item()
-        if step == NEVER:
+            first_bad, what = len(self._batches), "weights"
+        # The earliest step of all processes, and in it a loss before the weights that it spoils.
+        mine = 2 * self._batches[first_bad - 1][0] + (what == "weights") if first_bad else NEVER
+        found = torch.tensor(mine, device=trainer.strategy.root_device)
+        earliest = trainer.strategy.reduce(found, reduce_op="min").item()
+        if earliest == NEVER:
             del self._batches[:-1]  # the last one's gradients may show in the weights yet
             self._first_bad = None
             return
-        if step != mine:
-            raise ValueError(f"another process's loss is not finite from step {step} on; it names the videos")
+        where = f"not finite from step {earliest // 2} on"
+        if earliest != mine:
+            raise ValueError(f"in another process, which names the videos, the loss or the weights are {where}")
         rows = self._batches[first_bad - 1][1].tolist()
         samples = trainer.datamodule.samples["train"]
         videos = ", ".join(f"{samples[row].path} (row {row})" for row in rows[:SHOWN])
         kept = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
         raise ValueError(
-            f"the loss or the weights are not finite from step {step} on, after the batch of {videos}; {kept}. Go on "
-            "from it with a lower --model.optimizer.lr and --ckpt_path, or take out videos that are at fault"
+            f"{what} {where}, in the batch of {videos}; {kept}. Go on from it with a lower --model.optimizer.lr and "
+            "--ckpt_path, or take out videos that are at fault"
         )

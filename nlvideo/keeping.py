@@ -47,7 +47,7 @@ class KeepLast(Checkpoint):
         self.seconds = 60 * minutes
         self.guard = guard
         self.same_ranks = same_ranks
-        self._loader_states: list[dict[str, int]] = []  # of the checkpoint that the run goes on from
+        self._loader_state: dict[str, int] | None = None  # of the checkpoint that the run goes on from
         self._moment: Moment | None = None  # of the checkpoint that is being written
         self._signal = 0  # that this process has received
         self._stopping = 0  # that all processes follow
@@ -66,9 +66,10 @@ class KeepLast(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._listen(trainer)
         self._saved_at = time.monotonic()
+        self.guard.last_good = Path(trainer.ckpt_path) if trainer.ckpt_path else None
         # Lightning would, but not where the length of the schedule was asked for: the loader was there too early.
-        for state in self._loader_states:
-            trainer.train_dataloader.load_state_dict(state)
+        if self._loader_state is not None:
+            trainer.train_dataloader.load_state_dict(self._loader_state)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._stop_if(self._stopping, trainer)
@@ -118,8 +119,11 @@ class KeepLast(Checkpoint):
                 f"{self.folder} holds a run of {state['num_ranks']} processes, and here are {trainer.world_size}, "
                 f"which changes the batch: start as many, or go on all the same with --ckpt_path {self.path}"
             )
-        self._loader_states = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-        mend_progress(checkpoint["loops"]["fit_loop"], state["moment"], by_steps=trainer.max_steps != -1)
+        loops = checkpoint["loops"]["fit_loop"]
+        (self._loader_state,) = loops["state_dict"]["combined_loader"]
+        if state["moment"] == "epoch" or loops["epoch_loop.batch_progress"]["is_last_batch"]:
+            self._loader_state["samples"] = 0  # of the next epoch
+        mend_progress(loops, state["moment"], by_steps=trainer.max_steps != -1)
 
     def _listen(self, trainer: Trainer) -> None:
         """Lightning listens too, but lets each process follow by itself, in the middle of a step; it comes first."""

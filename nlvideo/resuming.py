@@ -23,6 +23,8 @@ FREE = {
     "data.num_workers",
     "data.seconds",
     "model.views_per_forward",
+    "model.inference_dtype",
+    "model.keep_view_scores",
     "trainer.accelerator",
     "trainer.strategy",
     "trainer.devices",
@@ -36,6 +38,7 @@ FREE = {
     "trainer.max_time",
 }
 LIMITS = ("max_epochs", "max_steps")  # of trainer: they may rise
+SHOWN = 6  # differences
 
 
 def earlier_run(folder: Path, config: dict[str, Any]) -> Path | None:
@@ -58,9 +61,11 @@ def earlier_run(folder: Path, config: dict[str, Any]) -> Path | None:
         *_differences(earlier, config),
         *(f"trainer.{name} is lower" for name in LIMITS if _limit(config, name) < _limit(earlier, name)),
     ]:
+        shown = "; ".join(differences[:SHOWN])
+        more = f"; {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
         raise ValueError(
-            f"{folder} holds a run of another configuration: {'; '.join(differences)}. Choose another --name, begin "
-            f"anew with --overwrite true, or go on with yours from its checkpoint: --ckpt_path {last}"
+            f"{folder} holds a run of another configuration: {shown}{more}. Choose another --name, begin anew with "
+            f"--overwrite true, or go on with yours from its checkpoint: --ckpt_path {last}"
         )
     if (folder / "fit.json").is_file() and all(_limit(config, name) == _limit(earlier, name) for name in LIMITS):
         raise AlreadyFinished(

@@ -123,6 +123,21 @@ def forget_run(folder: Path) -> None:
         checkpoint.unlink()
 
 
+class MetricsLogger(CSVLogger):
+    """Outlives a full disk: rows that cannot be written wait for the next ones."""
+
+    @rank_zero_only
+    def save(self) -> None:
+        path = Path(self.log_dir) / "metrics.csv"
+        size = path.stat().st_size if path.is_file() else 0
+        try:
+            super().save()
+        except OSError as error:
+            if path.is_file():
+                os.truncate(path, size)  # no half a row
+            rank_zero_warn(f"{path}: the latest rows could not be written yet ({error.strerror})")
+
+
 def metrics_logger(folder: Path, resumed: dict[str, Any] | None) -> CSVLogger:
     """Writes folder/metrics.csv. CSVLogger begins anew where a file lies there; a run that goes on keeps the rows up
     to its checkpoint `resumed`."""
@@ -132,7 +147,7 @@ def metrics_logger(folder: Path, resumed: dict[str, Any] | None) -> CSVLogger:
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if not _comes_again(row, resumed)]
         path.unlink()
-    logger = CSVLogger(folder.parent, name=None, version=folder.name, flush_logs_every_n_steps=1)
+    logger = MetricsLogger(folder.parent, name=None, version=folder.name, flush_logs_every_n_steps=1)
     if rows:
         logger.experiment.metrics = rows
         logger.save()

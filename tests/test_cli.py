@@ -127,6 +127,8 @@ BAD_INPUT = {
     "label out of range": (["--data.num_classes=3"], 1, "expected a whole number from 0 to 2"),
     "batch too large": (["--data.batch_size=999"], 1, "batch_size"),
     "setting without effect": (["--model.schedule.milestones=[3]"], 1, "milestones belong to schedule 'steps'"),
+    "sharded strategy": (["--trainer.strategy=fsdp"], 1, "trainer.strategy fsdp: not supported"),
+    "no seed": (["--seed_everything=true"], 2, "seed_everything: expected a whole number"),
     "no such checkpoint": (["--ckpt_path=gone.ckpt"], 1, "gone.ckpt: no such file"),
     "no such weights": (["--model.init_from=gone.ckpt"], 1, "gone.ckpt: no such file"),
 }

@@ -20,8 +20,9 @@ NETWORK = ROOT / "configs" / "c2d_r50_8x8.yaml"
 
 
 def readme_commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
+    lines = [re.sub(r".*torchrun .* -m nlvideo", ".venv/bin/nlvideo", line) for line in lines]
     lines += [line.strip() for line in (ROOT / "tools" / "demo.sh").read_text().splitlines() if "  .venv/bin/" in line]
     return [line[line.index(".venv/bin/") :] for line in lines if ".venv/bin/" in line]
 

@@ -1,5 +1,6 @@
 """What a run is checked for: errors and warnings, each in a line, and what is left where something breaks."""
 
+import csv
 import errno
 import multiprocessing
 import os
@@ -15,8 +16,10 @@ import torch
 from nlvideo import keeping
 from nlvideo.__main__ import main
 from nlvideo.data.manifest import read_manifest
+from nlvideo.endings import ending
 from nlvideo.guards import check_disk
 from nlvideo.models import ResNet3d
+from nlvideo.run import metrics_logger
 from nlvideo.task import VideoClassifier
 from tests.distributed import start_nlvideo
 from tests.test_resume import SMALLER, without_table
@@ -52,7 +55,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_videos(fit, visit
     seen = nan_in_step(monkeypatch, step=2)
     status, shown = fit("--trainer.log_every_n_steps=50", "--checkpoint_minutes=0")
     assert status == 1
-    assert "not finite from step 3 on" in shown
+    assert "loss not finite from step 3 on" in shown
     samples = read_manifest(visitors / "train.csv", 4)
     assert [row for row, sample in enumerate(samples) if str(sample.path) in shown] == sorted(seen[2])
     last = tmp_path / "run" / "last.ckpt"
@@ -67,13 +70,37 @@ def test_weights_that_are_not_finite_are_not_written(fit, tmp_path, monkeypatch)
     monkeypatch.setattr(VideoClassifier, "on_before_optimizer_step", overflow, raising=False)
     status, shown = fit()
     assert status == 1
-    assert "not finite from step 3 on" in shown
+    assert "weights not finite from step 3 on" in shown
     assert not (tmp_path / "run" / "last.ckpt").exists()
 
 
 def overflow(self, optimizer):
     if self.trainer.global_step == 2:
         next(self.net.parameters()).grad.fill_(float("inf"))
+
+
+def nan_in_second_process() -> None:
+    without_table()
+    original = VideoClassifier.training_step
+
+    def training_step(self, *args):
+        outputs = original(self, *args)
+        bad = self.trainer.global_rank == 1 and self.trainer.global_step == 1
+        return {**outputs, "loss": outputs["loss"] * float("nan")} if bad else outputs
+
+    VideoClassifier.training_step = training_step
+
+
+def test_of_several_processes_the_one_that_met_it_names_the_videos(tiny, tmp_path):
+    options = [f"--runs_dir={tmp_path}", "--name=run", "--data.batch_size=4", "--trainer.limit_val_batches=0"]
+    options += ["--checkpoint_minutes=0", "--trainer.log_every_n_steps=50"]
+    job = start_nlvideo(["fit", *tiny, *SMALLER, *options], num_ranks=2, before=nan_in_second_process)
+    assert job.wait() == [1, 1]
+    lines = sorted(line for line in job.output().splitlines() if line.startswith("nlvideo: "))
+    assert lines[0].startswith("nlvideo: in another process, which names the videos")
+    assert lines[1].startswith("nlvideo: loss not finite from step 2 on")
+    assert lines[1].count(".mp4 (row ") == 4
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 1
 
 
 def test_a_network_that_is_frozen_is_an_error(fit, monkeypatch):
@@ -92,7 +119,7 @@ WARNINGS = {
     "zero learning rate": (["--model.optimizer.lr=0"], "learning rate is 0"),
     "long warm-up": (
         ["--model.schedule.warmup=5"],
-        "longer than the run of 1 epochs: the end of the warm-up of 5 epochs",
+        "longer than the run of 1 epochs: the end of the warm-up, 5 will",
     ),
     "late milestone": (["--model.schedule={name: steps, milestones: [0.5, 44, 88]}"], "milestone 44, milestone 88"),
     "short epoch": (["--trainer.log_every_n_steps=50"], "an epoch has only 3 batches"),
@@ -109,9 +136,9 @@ def test_settings_with_which_a_training_is_in_vain_are_warned_about(name, fit):
 def test_room_on_the_disk(tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(free=1_500_000_000))
-    with pytest.raises(ValueError, match=r"1\.50 GB are free and a checkpoint takes about 2\.00 GB; make room"):
+    with pytest.raises(ValueError, match=r"1,500 MB are free and a checkpoint takes about 2,000\.0 MB; make room"):
         check_disk(tmp_path, 2_000_000_000)
-    with pytest.warns(UserWarning, match=r"make room for 3\.00 GB"):
+    with pytest.warns(UserWarning, match=r"make room for 3,000\.0 MB"):
         check_disk(tmp_path, 1_000_000_000)
     check_disk(tmp_path, 500_000_000)
 
@@ -140,6 +167,37 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_goes_on(fit, tmp_
     assert len(writes) == 3
     assert torch.load(last, weights_only=True)["global_step"] == 1
     assert not list(last.parent.glob("*.tmp"))
+
+
+ENDINGS = {
+    "DataLoader timed out after 1080 seconds": "1080 seconds: a process that reads videos hangs",
+    "[..gloo/transport/tcp/pair.cc:538] Connection closed by peer": "another process of this run has ended or hangs",
+    "[Rank 0] Watchdog caught collective operation timeout: NCCL": "another process of this run has ended or hangs",
+}
+
+
+@pytest.mark.parametrize("words", ENDINGS)
+def test_what_torch_says_becomes_a_reason(words):
+    status, line = ending(RuntimeError(words))
+    assert status == 1
+    assert ENDINGS[words] in line
+    assert ending(RuntimeError("shape mismatch")) is None  # a bug shows its trace
+
+
+def test_rows_that_find_no_room_are_written_later(tmp_path, monkeypatch):
+    logger, write = metrics_logger(tmp_path / "run", None), csv.DictWriter.writerows
+    logger.log_metrics({"train/loss_step": 0.5}, step=0)
+
+    def half_a_row(self, rows):
+        write(self, [{"step": 77}])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full, pytest.warns(UserWarning, match=r"could not be written yet \(No space left"):
+        full.setattr(csv.DictWriter, "writerows", half_a_row)
+        logger.log_metrics({"train/loss_step": 0.25}, step=1)
+    logger.log_metrics({"train/loss_step": 0.125}, step=2)
+    rows = (tmp_path / "run" / "metrics.csv").read_text().split()
+    assert rows == ["step,train/loss_step", "0,0.5", "1,0.25", "2,0.125"]
 
 
 def kill_a_reader(step: int) -> None:

@@ -19,6 +19,12 @@ ALLOWED = {
     "evaluation": {"torch", "numpy", "nlvideo.models", "nlvideo.data", "nlvideo.metrics", "nlvideo.checkpoint"},
     "optim": {"torch"},
     "precise_bn": {"torch", "fvcore", "lightning"},
+    "endings": {"lightning"},
+    "epoch_means": {"torch", "lightning"},
+    "guards": {"torch", "lightning", "nlvideo.optim"},
+    "keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.guards"},
+    "resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
+    "sync_bn": {"torch", "lightning"},
     "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
         "torch",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from nlvideo import run as run_module
 from nlvideo.__main__ import main
@@ -130,3 +131,15 @@ def test_a_finished_run_says_so_and_another_configuration_is_refused(arguments, 
     assert main([*here, "--trainer.max_epochs=1"]) == 1
     assert "trainer.max_epochs is lower" in capsys.readouterr().err
     assert (undisturbed / "last.ckpt").stat().st_mtime_ns == before
+
+
+def test_a_wandb_run_keeps_its_id(arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr("nlvideo.run.stage_table", lambda job: "costs")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    here = ["fit", *arguments, "--trainer.limit_val_batches=0", f"--runs_dir={tmp_path}", "--name=run"]
+    ids = []
+    for num_steps in (1, 2):
+        assert main([*here, f"--trainer.max_steps={num_steps}", "--trainer.logger=WandbLogger"]) == 0
+        config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+        ids.append(config["trainer"]["logger"]["init_args"]["id"])
+    assert len(ids[0]) == 8 and ids[0] == ids[1]

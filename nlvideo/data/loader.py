@@ -17,37 +17,30 @@ class TrainLoader(DataLoader):
         super().__init__(dataset, sampler=sampler, **options)
         self.failures = failures
         self._batches_given = 0
-        self._failed_earlier = 0
 
     def __iter__(self) -> Iterator[Clips]:
         order: Order = self.sampler
-        self.failures.start_epoch(len(order), self._failed_earlier)
-        first, self._failed_earlier = order.first_batch, 0
+        first = order.first_batch
+        if first == 0:
+            self.failures.start_epoch(len(order))
         batches = super().__iter__()
         for batch_index in range(first, order.num_batches):
             batch = next(batches)
-            order.first_batch = 0  # the workers have their places: the next pass is a whole one
+            order.first_batch = 0  # the next pass is a whole one
             self.failures.check()
             if batch is None:
-                raise TooManyFailuresError(
-                    self.failures.summary("a video and all tried in its place could not be read")
-                )
+                what = "a video and all tried in its place could not be read"
+                raise TooManyFailuresError(self.failures.summary(what))
             self._batches_given = batch_index + 1
             set_seed(order.step_seed(batch_index))
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Samples of this epoch that all processes together were given; at the end of an epoch, 0 of the next. And
-        how many of them this process could not read."""
-        order: Order = self.sampler
-        begun = self._batches_given < order.num_batches
-        return {
-            "samples": self._batches_given * order.total_batch if begun else 0,
-            "failed": self.failures.in_epoch if begun else 0,
-        }
+        """Samples of this epoch that all processes together were given, and how many this one could not read."""
+        return {"samples": self._batches_given * self.sampler.total_batch, "failed": self.failures.in_epoch}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """The next pass begins there."""
         order: Order = self.sampler
         order.first_batch = self._batches_given = state["samples"] // order.total_batch
-        self._failed_earlier = state["failed"] if order.rank == 0 else 0  # the first process wrote it
+        self.failures.start_epoch(len(order), state["failed"] if order.rank == 0 else 0)  # the first process wrote it
