@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
