@@ -1,9 +1,12 @@
 """The command line of `fit`, `validate` and `test`: LightningCLI, with a folder for each run."""
 
+import io
 import logging
 import os
 import sys
 import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime
 from netrc import NetrcParseError, netrc
 from pathlib import Path
@@ -107,7 +110,7 @@ class VideoCLI(LightningCLI):
             logger.init_args.save_dir = str(self.folder)
             logger.init_args.name = logger.init_args.name or str(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not _logged_in_to_wandb():
+            if not logged_in_to_wandb():
                 os.environ.setdefault("WANDB_MODE", "offline")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -146,6 +149,26 @@ class VideoCLI(LightningCLI):
         return trainer
 
 
+def configuration(arguments: Sequence[str]) -> dict[str, Any]:
+    """Everything that `nlvideo fit` with these arguments would run with, defaults included, without running it.
+
+    Raises:
+        ValueError: the arguments do not parse.
+    """
+    shown, refused = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(shown), redirect_stderr(refused):
+            VideoCLI(["fit", *arguments, "--print_config"])
+    except SystemExit as stop:
+        if stop.code:
+            reason = refused.getvalue().strip().rpartition("nlvideo: ")[2]
+            raise ValueError(reason) from None
+    config = yaml.safe_load(shown.getvalue())
+    if config["data"]["num_classes"] is not None:  # a recipe of a network alone leaves it open
+        config["model"]["net"]["init_args"]["num_classes"] = config["data"]["num_classes"]
+    return config
+
+
 def _hush_libraries() -> None:
     """Leaves out advertisements, and warnings about what nobody who uses nlvideo can change."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -160,7 +183,7 @@ def _hush_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _logged_in_to_wandb() -> bool:
+def logged_in_to_wandb() -> bool:
     if "WANDB_API_KEY" in os.environ:
         return True
     try:
