@@ -73,7 +73,9 @@ def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
         sweeps = [ablation.sweep_of_settings(options.set, output.name)]
     else:
         sweeps = ablation.read_sweeps(options.sweep)
-    plans = [ablation.make_plan(sweep, base, ablation.parse_seeds(options.seeds)) for sweep in sweeps]
+    if options.report_only and not output.is_dir():
+        raise ValueError(f"{output}: no such folder; --report-only is for what has been run there")
+    plans = ablation.make_plans(sweeps, base, ablation.parse_seeds(options.seeds))
     runs = ablation.take_shard(ablation.all_runs(plans), options.shard)
     rate = ablation.seconds_per_work(ablation.all_runs(plans), output)
     left = [run for run in runs if not is_finished(run.folder(output))]
@@ -87,7 +89,7 @@ def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
         return 0
 
     output.mkdir(parents=True, exist_ok=True)
-    if not options.report_only:
+    if left and not options.report_only:
         run(options, left, plans)
     panels = ablation.write_report(plans, output)
     for table in ablation.result_tables(panels):

@@ -8,7 +8,7 @@ results.py    what came out               tables.py, plots.py, report.py, wandb_
 
 from nlvideo.ablation.execute import Runner
 from nlvideo.ablation.launch import make_slots
-from nlvideo.ablation.plan import Plan, all_runs, make_plan, parse_seeds, plan_table, seconds_per_work, take_shard
+from nlvideo.ablation.plan import Plan, all_runs, make_plans, parse_seeds, plan_table, seconds_per_work, take_shard
 from nlvideo.ablation.report import FILES, log_tables, result_tables, write_report
 from nlvideo.ablation.variants import check_common, read_sweeps, sweep_of_settings
 
@@ -19,7 +19,7 @@ __all__ = [
     "all_runs",
     "check_common",
     "log_tables",
-    "make_plan",
+    "make_plans",
     "make_slots",
     "parse_seeds",
     "plan_table",

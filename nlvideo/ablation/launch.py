@@ -40,7 +40,13 @@ Launch = Callable[[Sequence[str], Path, Slot, int], str | None]
 
 
 def make_slots(jobs: int | None, devices: Sequence[str]) -> list[Slot]:
-    """One for each job: devices and CPU cores divided among them; jobs are as many as the devices unless given."""
+    """One for each job: devices and CPU cores divided among them; jobs are as many as the devices unless given.
+
+    Raises:
+        ValueError: fewer than one job.
+    """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs {jobs}: expected at least 1")
     jobs = jobs or max(len(devices), 1)
     if jobs == 1:
         return [Slot(",".join(devices) or None)]

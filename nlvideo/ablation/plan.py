@@ -52,6 +52,16 @@ class Plan:
         return next(row for row in self.rows if row.variant.name == self.sweep.baseline)
 
 
+def make_plans(sweeps: Sequence[Sweep], base: Sequence[str], seeds: Sequence[int]) -> list[Plan]:
+    """As `make_plan`, for several sweeps of one base.
+
+    Raises:
+        ValueError: as there; or the base itself does not parse.
+    """
+    configuration(base)  # so that its own mistakes are not blamed on the first variant
+    return [make_plan(sweep, base, seeds) for sweep in sweeps]
+
+
 def make_plan(sweep: Sweep, base: Sequence[str], seeds: Sequence[int]) -> Plan:
     """
     Args:

@@ -15,6 +15,7 @@ import pandas as pd
 from nlvideo.ablation.claims import is_claimed
 from nlvideo.ablation.plan import Plan, Row
 from nlvideo.ablation.runs import Run, failure, is_finished, read, seconds
+from nlvideo.ablation.variants import Sweep
 from nlvideo.predictions import read_predictions
 from nlvideo.scoring import bootstrap_interval, top_k
 
@@ -79,7 +80,7 @@ def collect(plan: Plan, output: Path) -> list[Result]:
 
     The accuracies at video level are computed from the predictions files, those at clip level stand in test.json.
     """
-    published = _published(plan)
+    published = published_numbers(plan.sweep, plan.baseline.config)
     return [_result(row, plan.baseline, output, published.get(row.variant.name)) for row in plan.rows]
 
 
@@ -130,7 +131,7 @@ def _difference(predictions: Sequence[pd.DataFrame], baseline: Row, output: Path
     if not of_baseline:
         return None, ""
     ours, theirs = _mean_over_seeds(predictions), _mean_over_seeds(of_baseline)
-    both = ours.join(theirs, how="inner", lsuffix="_ours", rsuffix="_theirs")
+    both = pd.concat([ours.add_suffix("_ours"), theirs.add_suffix("_theirs")], axis=1, join="inner")
     if both.empty or (both["label_ours"] != both["label_theirs"]).any():
         return None, "not tested on the videos and labels of the baseline"
     gained = (both["right_ours"] - both["right_theirs"]).to_numpy()  # [n]
@@ -155,13 +156,14 @@ def _right_cached(path: Path, modified: int) -> pd.DataFrame:
     return pd.DataFrame({"label": predictions.labels, **columns}, index=predictions.ids)
 
 
-def _published(plan: Plan) -> dict[str, list[float]]:
-    """Those of the baseline's network, where that is one of the papers: ResNet-50 or -101 on Kinetics-400."""
-    net = plan.baseline.config["model"]["net"]["init_args"]
+def published_numbers(sweep: Sweep, config: dict[str, Any]) -> dict[str, list[float]]:
+    """Those of the network of this configuration, the baseline's, by variant; none where it is not one of the papers:
+    ResNet-50 or -101 on Kinetics-400."""
+    net = config["model"]["net"]["init_args"]
     whole = {"num_classes": 400, "width": 64, "residual": "bottleneck"}
     if any(net.get(name) != value for name, value in whole.items()):
         return {}
-    return plan.sweep.published.get(f"{net['arch']} R{net['depth']}", {})
+    return sweep.published.get(f"{net['arch']} R{net['depth']}", {})
 
 
 def by_variant(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def run_on_slurm(
             jobs[executor.submit(partial(attempt, run, output, slot, in_subprocess, forgiven[run.key]))] = run
     for job in submitit.helpers.as_completed(list(jobs)):
         error = job.exception()
-        said = f"ended before its time: {error}" if error else job.result()
+        said = f"ended before its time: {' '.join(str(error).split())[:400]}" if error else job.result()
         console().print(f"{jobs[job].label}: {said} (job {job.job_id})", highlight=False)
         after_each()
 
