@@ -1,6 +1,6 @@
 """Trains and tests a network in several variants, and puts the results side by side: tables, pictures, LaTeX.
 
-python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo/stage.yaml -o runs/stage
+python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo -o runs/demo_tables --trainer.max_epochs 8
 python tools/ablate.py -c configs/demo.yaml --set 'model.net.after.at=none,{res3: [0, 1], res4: [1]}' -o runs/where
 python tools/ablate.py -c configs/demo.yaml --sweep mine.yaml --seeds 0,1,2 --trainer.max_epochs 5 -o runs/mine
 
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-c", "--config", action="append", required=True, help="a YAML recipe; several are merged")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--sweep", action="append", help="a sweep's YAML file; several give a table each")
+    what.add_argument("--sweep", action="append", help="a sweep's YAML file, or a folder of them; a table each")
     what.add_argument(
         "--set",
         action="append",
@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="of each SLURM job, as submitit takes it: timeout_min=600, gpus_per_node=8, slurm_partition=..",
     )
-    parser.add_argument("--wandb", metavar="PROJECT", help="log to Weights & Biases, in one group for each sweep")
+    parser.add_argument("--wandb", metavar="PROJECT", help="log to Weights & Biases, a group for each sweep; replaces the base's loggers")
     return parser
 
 
@@ -97,7 +97,7 @@ def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
     if not options.report_only:
         ablation.log_tables(panels, output)
     console().print(f"written to {output}: {ablation.FILES}; and a folder for each run", highlight=False)
-    return 0 if all(is_finished(each.folder(output)) for each in runs) else 1
+    return 0 if options.report_only or all(is_finished(each.folder(output)) for each in runs) else 1
 
 
 def run(options: argparse.Namespace, left: list, plans: list) -> None:

@@ -96,6 +96,7 @@ class Runner:
         self.forgiven = {run.key: failed_at(run.folder(output)) for run in runs}
         self.taken: set[str] = set()  # keys asked for in vain since the last pause
         self.named = False
+        self.interrupted = False
         self.stopped = threading.Event()
         self.reporting = threading.Lock()
 
@@ -112,7 +113,10 @@ class Runner:
             try:
                 for future in [pool.submit(self._work, slot) for slot in self.slots]:
                     future.result()
-            finally:  # also when interrupted: what runs is waited for, and nothing more is started
+            except KeyboardInterrupt:
+                self.interrupted = True  # the commands got the signal too, and end
+                raise
+            finally:
                 self.stopped.set()
 
     def _work(self, slot: Slot) -> None:
@@ -139,6 +143,8 @@ class Runner:
             where = f" on device {slot.devices}" if slot.devices else ""
             console().print(f"{run.label} {what}{where} ({self.number[run.key]})", style="bold", highlight=False)
             error = self.launch(arguments, log, slot, kept)
+            if self.interrupted:
+                raise KeyboardInterrupt  # no failure of the run
             if error is not None:
                 console().print(f"{run.label} failed: {error}; its output: {log}", style="red", highlight=False)
             return error

@@ -63,7 +63,7 @@ def plot_cost(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> 
             axis.errorbar(result.gmacs, mean, spread, fmt="s" if is_baseline else "o", color=colour, capsize=3)
             axis.annotate(result.variant, (result.gmacs, mean), (4, 4), textcoords="offset points", fontsize=7)
         axis.set(title=plan.sweep.name, xlabel="GMACs a view", ylabel="top-1 accuracy, video level, %")
-        axis.margins(x=0.2)
+        axis.margins(x=0.3)
         _finish(axis, legend=False)
     _save(figure, output / "cost")
 
@@ -73,8 +73,9 @@ def plot_curves(plans: Sequence[Plan], output: Path) -> None:
     figure, axes = _figure(2 * len(plans))
     for i, plan in enumerate(plans):
         loss, top1 = axes[2 * i : 2 * i + 2]
+        colours = matplotlib.colormaps["tab10" if len(plan.rows) <= 10 else "tab20"].colors
         for number, row in enumerate(plan.rows):
-            colour, label = plt.cm.tab20(number % 20), row.variant.name
+            colour, label = colours[number % len(colours)], row.variant.name
             for run in row.runs:
                 metrics = run.folder(output) / "metrics.csv"
                 if not metrics.is_file():

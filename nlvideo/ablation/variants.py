@@ -58,12 +58,18 @@ class Sweep:
 
 
 def read_sweeps(paths: Sequence[str | Path]) -> list[Sweep]:
-    """As `read_sweep`; of several, each has to have its own name.
+    """As `read_sweep`, for several files; of a folder, all that it has, by name.
 
     Raises:
-        ValueError: two files have one name.
+        ValueError: two files have one name, or a folder has none.
     """
-    sweeps = [read_sweep(path) for path in paths]
+    files = []
+    for path in map(Path, paths):
+        found = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(f"sweep {path}: a folder without .yaml files; those of nlvideo are in configs/ablations")
+        files += found
+    sweeps = [read_sweep(file) for file in files]
     names = [sweep.name for sweep in sweeps]
     for name in names:
         if names.count(name) > 1:
