@@ -31,7 +31,7 @@ class Job:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Job":
-        """What a run with this configuration (see `nlvideo.cli.configuration`) would train, its network on meta.
+        """What a run with this configuration (see `nlvideo.configuration`) would train, its network on meta.
 
         Raises:
             ValueError: the network cannot be built.

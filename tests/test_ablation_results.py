@@ -42,7 +42,10 @@ def write_run(folder: Path, accuracy: float, seed: int, *, seconds: float, missi
     write_predictions(folder / "predictions.parquet", predictions)
     counted = {"num_scored": NUM_VIDEOS - missing, "num_videos": NUM_VIDEOS}
     clip = {"top1": accuracy / 2, "top5": accuracy}
-    write_json(folder / "test.json", {"clip": clip, "seconds": seconds / 4, **counted})
+    write_json(
+        folder / "test.json",
+        {"clip": clip, "seconds": seconds / 4, "views": "10 x 1", "protocol": "uniform", **counted},
+    )
     write_json(folder / "fit.json", {"seconds": seconds})
     write_json(folder / "run.json", {"resumed": False})
     return scores
@@ -63,7 +66,7 @@ def test_seeds_are_averaged_and_differences_paired_by_video(plan, tmp_path):
     assert other.mean("video_top1") == pytest.approx(np.mean(means))
     assert other.std("video_top1") == pytest.approx(np.std(means, ddof=1))
     assert other.mean("clip_top1") == pytest.approx(0.65 / 2)
-    assert other.videos == "200 of 200, 197 of 200"
+    assert other.videos == "200 of 200; 197 of 200"
     assert other.seconds == baseline.seconds == 100
     common = [np.mean([its[-197:] for its in right[i]], axis=0) for i in (0, 1)]  # [197] each, the seeds' mean
     gained = common[1] - common[0]

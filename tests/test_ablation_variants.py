@@ -11,7 +11,7 @@ from nlvideo.ablation.launch import Slot, make_slots
 from nlvideo.ablation.plan import make_plan, make_plans, run_key, seconds_per_work
 from nlvideo.ablation.results import published_numbers
 from nlvideo.ablation.variants import check_common, read_sweep
-from nlvideo.cli import configuration
+from nlvideo.configuration import configuration
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = ROOT / "configs" / "ablations"

@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="of each SLURM job, as submitit takes it: timeout_min=600, gpus_per_node=8, slurm_partition=..",
     )
-    parser.add_argument("--wandb", metavar="PROJECT", help="log to Weights & Biases, a group for each sweep; replaces the base's loggers")
+    parser.add_argument("--wandb", metavar="PROJECT", help="to Weights & Biases, instead of the base's loggers")
     return parser
 
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from nlvideo.cli import configuration
+from nlvideo.configuration import configuration
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, comparison_table, published_tables, stage_table
 

@@ -57,8 +57,9 @@ def _commands(run: Run, folder: Path, slot: Slot) -> Iterator[list[str]]:
         workers = [f"--data.num_workers={slot.cores}"] if slot.cores and not run.sets_workers else []
         start = [f"--ckpt_path={last}"] if resumed else ["--overwrite=true"]
         yield ["fit", *run.arguments, *workers, f"--runs_dir={folder.parent}", f"--name={folder.name}", *start]
+    resumed = ["--resume"] if any(folder.glob("test_progress/*.pt")) else []
     # W&B has one run for each of ours: the training; what the test gives is in the sweep's table.
-    yield ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={last}", "--trainer.logger=false"]
+    yield ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={last}", "--trainer.logger=false", *resumed]
 
 
 class Runner:

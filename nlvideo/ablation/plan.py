@@ -17,13 +17,22 @@ from rich.text import Text
 from nlvideo.ablation.runs import Run, is_finished, seconds
 from nlvideo.ablation.variants import Sweep, Variant
 from nlvideo.ablation.wandb_group import in_group
-from nlvideo.cli import configuration
+from nlvideo.configuration import configuration
 from nlvideo.cost import Cost, count_cost
 from nlvideo.cost_tables import Job
 from nlvideo.models import Backbone
 
 # Settings that do not change what a run learns: its key leaves them out.
-NOT_IN_KEY = {"name", "runs_dir", "overwrite", "ckpt_path", "weights_only"}
+NOT_IN_KEY = {
+    "name",
+    "runs_dir",
+    "overwrite",
+    "ckpt_path",
+    "weights_only",
+    "resume",
+    "checkpoint_minutes",
+    "timeout_minutes",
+}
 NOT_IN_KEY_OF = {
     "data": {"num_workers"},
     "trainer": {"default_root_dir", "enable_model_summary", "enable_progress_bar", "log_every_n_steps", "logger"},

@@ -5,7 +5,7 @@ Letters: n videos.
 
 import functools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ class Result:
         difference_note: why there is none though both are finished.
         published: top-1, and top-5 where known, in percent; None where not.
         seconds: of training and test, mean over the seeds; None where unknown.
+        views: of a video, and the protocol that cut them.
         videos: how many of the manifest's were scored.
         unfinished: what is to say of the runs that have no result: their errors first.
     """
@@ -64,6 +65,7 @@ class Result:
     difference_note: str
     published: list[float] | None
     seconds: float | None
+    views: str
     videos: str
     unfinished: str
 
@@ -111,11 +113,14 @@ def _result(row: Row, baseline: Row, output: Path, published: list[float] | None
         difference_note=note,
         published=published,
         seconds=statistics.mean(each["train"] + each["test"] for each in times) if times and all(times) else None,
-        videos=", ".join(dict.fromkeys(f"{test['num_scored']} of {test['num_videos']}" for test in tests)),
-        unfinished="; ".join(
-            dict.fromkeys(_state(run, output) for run in row.runs if not is_finished(run.folder(output)))
-        ),
+        views=_each_once(f"{test['views']} views, {test['protocol']}" for test in tests),
+        videos=_each_once(f"{test['num_scored']} of {test['num_videos']}" for test in tests),
+        unfinished=_each_once(_state(run, output) for run in row.runs if not is_finished(run.folder(output))),
     )
+
+
+def _each_once(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
 
 
 def _state(run: Run, output: Path) -> str:

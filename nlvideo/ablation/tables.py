@@ -69,11 +69,11 @@ def _three_digits(value: float) -> str:
 
 def notes(plan: Plan, results: Sequence[Result]) -> list[str]:
     """What has to be known to read the table, a sentence each."""
-    data, num_seeds = plan.baseline.config["data"], len(plan.rows[0].runs)
-    views = f"{data['num_clips']} x {data['num_crops']} views"
-    found = [f"Top-1 at video level ({views}, {data['protocol']}); clip: one centred view."]
-    if videos := dict.fromkeys(result.videos for result in results if result.videos):
-        found[0] = found[0][:-1] + f"; {', '.join(videos)} videos."
+    num_seeds, views, videos = len(plan.rows[0].runs), _known(results, "views"), _known(results, "videos")
+    if not views:
+        found = ["No run is finished."]
+    else:
+        found = [f"Top-1 at video level ({views}); clip: one centred view; {videos} videos."]
     found.append(
         f"Δ: to {plan.sweep.baseline!r}, with the 95 % interval of a paired bootstrap over the videos"
         + (f"; ±: standard deviation over {num_seeds} seeds." if num_seeds > 1 else "; one seed.")
@@ -84,6 +84,10 @@ def notes(plan: Plan, results: Sequence[Result]) -> list[str]:
         if said := "; ".join(each for each in (result.unfinished, result.difference_note) if each):
             found.append(f"{result.variant}: {said}.")
     return found
+
+
+def _known(results: Sequence[Result], name: str) -> str:
+    return "; ".join(dict.fromkeys(value for result in results if (value := getattr(result, name))))
 
 
 def rich_table(plan: Plan, results: Sequence[Result]) -> Group:
