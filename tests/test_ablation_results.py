@@ -1,17 +1,20 @@
 """Tables of sweeps, their tool and their loggers. Letters: n videos, K classes."""
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 
 from nlvideo.ablation import log_tables, report, sweep_of_settings, write_report
-from nlvideo.ablation.plan import make_plan, seconds_per_work
+from nlvideo.ablation.plan import make_plan, plan_table, seconds_per_work
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.slurm import parse_settings, run_on_slurm
-from nlvideo.ablation.tables import cells, latex, markdown
+from nlvideo.ablation.tables import cells, latex, markdown, rich_table
 from nlvideo.predictions import Predictions, write_predictions
 from nlvideo.run import write_json
 
@@ -118,6 +121,15 @@ def test_other_videos_are_not_compared(plan, tmp_path):
     result = collect(plan, tmp_path)[1]
     assert result.difference is None
     assert "8: not run; not tested on the videos and labels of the baseline." in markdown(plan, collect(plan, tmp_path))
+
+
+def test_names_with_brackets_are_shown_as_they_are(tmp_path):
+    sweep = sweep_of_settings(["model.net.depth=[1, 2, 2, 2]"], "lists")
+    sweep = replace(sweep, variants=(replace(sweep.variants[0], name="[bold]x"),), baseline="[bold]x")
+    plan = make_plan(sweep, DEMO, [0])
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(plan_table(plan, tmp_path, None), rich_table(plan, collect(plan, tmp_path)))
+    assert shown.file.getvalue().count("[bold]x") == 4  # two rows and two notes
 
 
 def test_time_is_estimated_by_multiply_adds_and_epochs(plan, tmp_path):

@@ -21,7 +21,7 @@ from nlvideo.ablation.launch import Slot, in_subprocess, last_word
 from nlvideo.ablation.plan import make_plan
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.runs import Run, failure, is_finished
-from nlvideo.ablation.tables import cells
+from nlvideo.ablation.tables import cells, markdown
 from nlvideo.ablation.variants import read_sweep
 from nlvideo.predictions import read_predictions
 from nlvideo.run import write_json
@@ -160,6 +160,7 @@ def test_an_interrupted_training_is_resumed_and_a_half_written_checkpoint_is_not
         folder.mkdir()
         checkpoint = (run.folder(undisturbed) / "last.ckpt").read_bytes()
         (folder / "last.ckpt").write_bytes(checkpoint if content == "whole" else checkpoint[: len(checkpoint) // 2])
+    assert [result.unfinished for result in collect(plan, tmp_path)][:2] == ["stopped", "not run"]
     launch = InProcess()
     Runner(all_runs([plan])[:2], tmp_path, [Slot()], launch=launch).work()
     resumed, _, anew, _ = launch.commands
@@ -173,16 +174,17 @@ def test_an_interrupted_training_is_resumed_and_a_half_written_checkpoint_is_not
 
 
 def test_changing_one_variant_runs_that_one(four, base, tmp_path):
+    """Another name is no other definition."""
     _, output = four
-    changed = make_plan(read_sweep(write_sweep(tmp_path, {**FOUR, "se": {"model.net.branch.at": "all"}})), base, [0])
-    renamed = {"baseline": FOUR["plain"], "plain": FOUR["plain"], **FOUR}
-    also = make_plan(read_sweep(write_sweep(tmp_path, renamed)), base, [0])
-    left = [run for run in all_runs([changed, also]) if not is_finished(run.folder(output))]
-    assert [run.label for run in left] == ["four: se, seed 0"]
+    variants = {"se": {"model.net.branch.at": "all"}, "plain": {}, "called otherwise": FOUR["plain"]}
+    plan = make_plan(read_sweep(write_sweep(tmp_path, variants)), [*base, "--model.net.after.at=none"], [0])
+    assert [is_finished(run.folder(output)) for row in plan.rows for run in row.runs] == [True, True, True]
+    changed = make_plan(read_sweep(write_sweep(tmp_path, variants)), [*base, "--model.net.after.at=nl1"], [0])
+    assert [is_finished(run.folder(output)) for row in changed.rows for run in row.runs] == [False, False, True]
 
 
 def test_a_variant_that_raises_leaves_the_others(base, tmp_path):
-    variants = {"plain": FOUR["plain"], "broken": {"model.init_from": "gone.ckpt"}, "se": FOUR["se"]}
+    variants = {"broken": {"model.init_from": "gone.ckpt"}, "plain": FOUR["plain"]}
     plan = make_plan(read_sweep(write_sweep(tmp_path, variants)), base, [0])
     reports = []
 
@@ -191,9 +193,8 @@ def test_a_variant_that_raises_leaves_the_others(base, tmp_path):
 
     Runner(all_runs([plan]), tmp_path, [Slot()], launch=InProcess(), after_each=report).work()
     failed = "failed: checkpoint gone.ckpt: no such file"
-    assert reports == [["", "not run", "not run"], ["", failed, "not run"], ["", failed, ""]]
-    write_report([plan], tmp_path)
-    assert f"broken: {failed}" in (tmp_path / "results.md").read_text()
+    assert reports == [[failed, "not run"], [failed, ""]]
+    assert f"broken: {failed}" in markdown(plan, collect(plan, tmp_path))
 
     again = InProcess()  # a later start tries the failed run again, and that alone
     Runner(all_runs([plan]), tmp_path, [Slot()], launch=again).work()

@@ -65,6 +65,12 @@ def test_a_grid_has_every_position_of_any_depth():
     assert placed == {"plain": "none"} | {f"{s}[{i}]": {s: [i]} for s, indices in expected.items() for i in indices}
 
 
+def test_a_grid_over_a_stage_that_is_not_there(tmp_path):
+    path = sweep_file(tmp_path, each_position={"model.net.after.at": ["res6"]})
+    with pytest.raises(ValueError, match=r"each_position, .* no residual blocks in 'res6'; expected"):
+        make_plan(read_sweep(path), DEMO, [0])
+
+
 def test_dotted_and_nested_overrides_are_the_same(tmp_path):
     dotted = {"model.net.after.at": {"res4": [-2]}, "model.optimizer.lr": 0.5, "data.shift": 1}
     nested = {"model": {"net": {"after": {"at": {"res4": [-2]}}}, "optimizer": {"lr": 0.5}}, "data": {"shift": 1}}
@@ -115,6 +121,8 @@ BAD_FILES = {
     "overrides": ({"variants": {"plain": "nl5"}}, "mine.yaml, variant plain: expected overrides such as"),
     "seed": ({"variants": {"plain": {"seed_everything": 1}}}, "mine.yaml, variant plain: seed_everything is not for"),
     "published": ({"published": {"c2d R50": {"nl5": [1]}}}, "mine.yaml: published, c2d R50: no variant 'nl5'"),
+    "number": ({"published": {"c2d R50": {"plain": 71.8}}}, "published, c2d R50, plain: expected [top-1] or"),
+    "positions": ({"each_position": "res4"}, "mine.yaml: each_position: expected a mapping, got 'res4'"),
 }
 
 

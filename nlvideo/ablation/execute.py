@@ -15,6 +15,7 @@ from nlvideo.console import console
 from nlvideo.run import write_json
 
 POLL_SECONDS = 2.0
+PLAIN = {"highlight": False, "markup": False}  # names may have brackets
 
 # done: now, by us. finished: before. failed: now, or by another runner since we started. taken: another has it.
 Outcome = Literal["done", "finished", "failed", "taken"]
@@ -142,12 +143,12 @@ class Runner:
         def launch(arguments: Sequence[str], log: Path, slot: Slot, kept: int) -> str | None:
             what = "trains" if arguments[0] == "fit" else "is tested"
             where = f" on device {slot.devices}" if slot.devices else ""
-            console().print(f"{run.label} {what}{where} ({self.number[run.key]})", style="bold", highlight=False)
+            console().print(f"{run.label} {what}{where} ({self.number[run.key]})", style="bold", **PLAIN)
             error = self.launch(arguments, log, slot, kept)
             if self.interrupted:
                 raise KeyboardInterrupt  # no failure of the run
             if error is not None:
-                console().print(f"{run.label} failed: {error}; its output: {log}", style="red", highlight=False)
+                console().print(f"{run.label} failed: {error}; its output: {log}", style="red", **PLAIN)
             return error
 
         return launch
@@ -157,6 +158,6 @@ class Runner:
         if not self.named:
             self.named = True
             who = holder(run.claim_file(self.output))
-            console().print(f"waiting for what other runners have, such as {run.label} ({who})", highlight=False)
+            console().print(f"waiting for what other runners have, such as {run.label} ({who})", **PLAIN)
         time.sleep(POLL_SECONDS)
         self.taken.clear()

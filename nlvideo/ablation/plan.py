@@ -89,12 +89,19 @@ def make_plan(sweep: Sweep, base: Sequence[str], seeds: Sequence[int]) -> Plan:
 
 
 def _positions(sweep: Sweep, net: Backbone) -> list[Variant]:
-    stages = net.stages()
+    depths = {name: len(stage.res_blocks) for name, stage in net.stages().items() if hasattr(stage, "res_blocks")}
+    for key, stages in sweep.each_position:
+        for stage in stages:
+            if stage not in depths:
+                raise ValueError(
+                    f"sweep {sweep.name}, each_position, {key}: the base network has no residual blocks in {stage!r}; "
+                    f"expected some of {', '.join(depths)}"
+                )
     return [
         Variant(f"{stage}[{i}]", ((key, f"{{{stage}: [{i}]}}"),))
-        for key, names in sweep.each_position
-        for stage in names
-        for i in range(len(stages[stage].res_blocks))
+        for key, stages in sweep.each_position
+        for stage in stages
+        for i in range(depths[stage])
     ]
 
 
@@ -184,7 +191,7 @@ def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
         left = len(row.runs) - finished
         time = "" if not left else "unknown" if rate is None else duration(left * rate * row.runs[0].work)
         table.add_row(
-            row.variant.name,
+            Text(row.variant.name),
             f"{row.cost.params / 1e6:.3f}",
             f"{row.cost.params / base.params:.2f}",
             f"{row.cost.gmacs:.3f}",

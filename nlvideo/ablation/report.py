@@ -61,4 +61,4 @@ def log_tables(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) ->
                 run.log_table("results", columns=columns, data=rows)
                 run.experiment.finish()
             except Exception as error:  # whatever a third-party client raises, from no network to no login
-                console().print(f"W&B: the table of {plan.sweep.name} is not logged: {error}")
+                console().print(f"W&B: the table of {plan.sweep.name} is not logged: {error}", markup=False)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from nlvideo.ablation.claims import is_claimed
 from nlvideo.ablation.plan import Plan, Row
-from nlvideo.ablation.runs import Run, failure, is_finished, read, seconds
+from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_trained, read, seconds
 from nlvideo.ablation.variants import Sweep
 from nlvideo.predictions import read_predictions
 from nlvideo.scoring import bootstrap_interval, top_k
@@ -126,8 +126,10 @@ def _each_once(texts: Iterable[str]) -> str:
 def _state(run: Run, output: Path) -> str:
     if is_claimed(run.claim_file(output)):
         return "running"
-    error = failure(run.folder(output))
-    return f"failed: {error}" if error else "not run"
+    folder = run.folder(output)
+    if error := failure(folder):
+        return f"failed: {error}"
+    return "stopped" if is_trained(folder) or is_interrupted(folder) else "not run"
 
 
 def _difference(predictions: Sequence[pd.DataFrame], baseline: Row, output: Path) -> tuple[Difference | None, str]:

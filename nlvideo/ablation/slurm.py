@@ -53,7 +53,7 @@ def run_on_slurm(
     for job in submitit.helpers.as_completed(list(jobs)):
         error = job.exception()
         said = f"ended before its time: {' '.join(str(error).split())[:400]}" if error else job.result()
-        console().print(f"{jobs[job].label}: {said} (job {job.job_id})", highlight=False)
+        console().print(f"{jobs[job].label}: {said} (job {job.job_id})", highlight=False, markup=False)
         after_each()
 
 

@@ -96,7 +96,7 @@ def rich_table(plan: Plan, results: Sequence[Result]) -> Group:
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left", no_wrap=bool(i))
     for row, result in zip(rows, results, strict=True):
-        table.add_row(*row, end_section=result.variant == plan.sweep.baseline)
+        table.add_row(*map(Text, row), end_section=result.variant == plan.sweep.baseline)
     return Group(Text(f"{plan.sweep.name}: {plan.sweep.about}"), table, Text("\n".join(notes(plan, results))))
 
 

@@ -114,11 +114,16 @@ def read_sweep(path: str | Path) -> Sweep:
             f"sweep {path}: baseline {content.get('baseline')!r} is none of the variants; expected one of "
             f"{', '.join(content['variants'])}"
         )
+    for key in ("each_position", "published"):
+        if not isinstance(content.get(key, {}), dict):
+            raise ValueError(f"sweep {path}: {key}: expected a mapping, got {content[key]!r}")
     published = content.get("published", {})
     for network, numbers in published.items():
-        for name in numbers:
+        for name, accuracies in numbers.items():
             if name not in content["variants"]:
                 raise ValueError(f"sweep {path}: published, {network}: no variant {name!r}")
+            if not isinstance(accuracies, list) or len(accuracies) not in (1, 2):
+                raise ValueError(f"sweep {path}: published, {network}, {name}: expected [top-1] or [top-1, top-5]")
     return Sweep(
         path.stem,
         content.get("about", path.stem),
