@@ -127,10 +127,10 @@ class Runner:
                 run = self.waiting.popleft()
             except IndexError:
                 return
-            if run.key in self.taken:
-                self._pause(run)
             outcome = attempt(run, self.output, slot, self._announced(run), self.forgiven[run.key])
             if outcome == "taken":
+                if run.key in self.taken:  # as all the others that are left: they were asked for in between
+                    self._pause(run)
                 self.taken.add(run.key)
                 self.waiting.append(run)
             elif outcome in ("done", "failed"):
@@ -154,7 +154,6 @@ class Runner:
         return launch
 
     def _pause(self, run: Run) -> None:
-        """All that is left is with other processes."""
         if not self.named:
             self.named = True
             who = holder(run.claim_file(self.output))
