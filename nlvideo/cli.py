@@ -156,7 +156,7 @@ class VideoCLI(LightningCLI):
             ids = [its["init_args"]["id"] for its in _wandb_loggers(earlier)]
             logger.init_args.id = logger.init_args.id or (ids[0] if ids else uuid4().hex[:8])
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not _logged_in_to_wandb():
+            if not logged_in_to_wandb():
                 os.environ.setdefault("WANDB_MODE", "offline")
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _hush_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def _logged_in_to_wandb() -> bool:
+def logged_in_to_wandb() -> bool:
     if "WANDB_API_KEY" in os.environ:
         return True
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -27,6 +28,18 @@ class Job:
     net: Backbone
     clip: tuple[int, int, int]
     batch: int
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Job":
+        """What a run with this configuration (see `nlvideo.configuration`) would train, its network on meta.
+
+        Raises:
+            ValueError: the network cannot be built.
+        """
+        data = config["data"]
+        with torch.device("meta"):
+            net = build(config["model"]["net"])
+        return cls(net, (data["clip_frames"], data["crop_size"], data["crop_size"]), data["batch_size"])
 
     def parts(self) -> tuple[list[Part], list[Part]]:
         """The stages of the network, and of the same without blocks. Twins on meta are counted."""

@@ -1,6 +1,5 @@
-"""Pictures of a run and of a sweep. matplotlib only, without a screen."""
+"""Pictures of a run. matplotlib only, without a screen."""
 
-import textwrap
 from pathlib import Path
 
 import matplotlib
@@ -31,27 +30,6 @@ def plot_curves(metrics_csv: Path, png: Path) -> None:
         axis.set(xlabel="epoch", title=title)
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(png, dpi=120)
-    plt.close(figure)
-
-
-def plot_variants(table: pd.DataFrame, png: Path) -> None:
-    """Clip-level and video-level accuracy of each variant, the spread over seeds as a line.
-
-    Args:
-        table: columns variant, clip_top1 and video_top1 (0 to 1), a row for each run.
-    """
-    variants = list(dict.fromkeys(table["variant"]))
-    figure, axis = plt.subplots(figsize=(max(5.0, 1.6 * len(variants) + 2), 3.6), layout="constrained")
-    for offset, (column, label) in zip((-0.2, 0.2), (("clip_top1", "clip"), ("video_top1", "video")), strict=True):
-        scores = table.groupby("variant", sort=False)[column]
-        mean, low, high = (100 * scores.agg(how).loc[variants] for how in ("mean", "min", "max"))
-        positions = [i + offset for i in range(len(variants))]
-        bars = axis.bar(positions, mean, width=0.38, label=f"{label} level", yerr=[mean - low, high - mean], capsize=3)
-        axis.bar_label(bars, fmt="%.1f", padding=2, fontsize=8)
-    axis.set_xticks(range(len(variants)), [textwrap.fill(variant, 22) for variant in variants], fontsize=8)
-    axis.set(ylabel="top-1 accuracy, %", ylim=(0, 112))
-    axis.legend(loc="upper left", ncols=2)
     figure.savefig(png, dpi=120)
     plt.close(figure)
 

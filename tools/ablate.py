@@ -1,42 +1,119 @@
-"""Trains and tests a network in several variants and puts the results side by side.
+"""Trains and tests a network in several variants, and puts the results side by side: tables, pictures, LaTeX.
 
+python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo -o runs/demo_tables --trainer.max_epochs 8
 python tools/ablate.py -c configs/demo.yaml --set 'model.net.after.at=none,{res3: [0, 1], res4: [1]}' -o runs/where
+python tools/ablate.py -c configs/demo.yaml --sweep mine.yaml --seeds 0,1,2 --trainer.max_epochs 5 -o runs/mine
+
+Given again, the same command goes on where it was stopped: finished runs stay, an interrupted one is resumed, a failed
+one is tried again. Several of them may work on one folder at a time. Other options are those of `nlvideo fit`, and hold
+for all variants that do not set them themselves.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from nlvideo.ablation import parse_variants, print_table, run_sweep
+from nlvideo import ablation
+from nlvideo.ablation.plan import duration
+from nlvideo.ablation.runs import is_finished
+from nlvideo.ablation.slurm import parse_settings, run_on_slurm
+from nlvideo.console import console
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("-c", "--config", action="append", required=True, help="a YAML recipe; several are merged")
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--sweep", action="append", help="a sweep's YAML file, or a folder of them; a table each")
+    what.add_argument(
         "--set",
         action="append",
-        required=True,
         metavar="KEY=VALUE,VALUE",
-        help="the values that a key of the command line takes; several --set give the grid",
+        help="the values that a key of the command line takes, the baseline first; several --set give the grid",
     )
-    parser.add_argument("--seeds", default="0", help="comma-separated (default: %(default)s)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs and the table")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs and the tables")
+    parser.add_argument("--seeds", default="0", help="comma-separated; each variant runs with each (default: 0)")
+    parser.add_argument("--plan", action="store_true", help="check every variant, print what would run, and end")
+    parser.add_argument("--report-only", action="store_true", help="make tables and pictures of what is finished")
+    parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N parts of the runs, from 1")
+    parser.add_argument("--jobs", type=int, help="runs side by side (default: one, or one for each of --devices)")
+    parser.add_argument("--devices", default="", help="GPUs, as in 0,1,2,3, divided among the jobs (default: all)")
+    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="default: %(default)s")
+    parser.add_argument(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of each SLURM job, as submitit takes it: timeout_min=600, gpus_per_node=8, slurm_partition=..",
+    )
+    parser.add_argument("--wandb", metavar="PROJECT", help="to Weights & Biases, instead of the base's loggers")
     return parser
 
 
 def main() -> int:
-    options = build_parser().parse_args()
+    options, overrides = build_parser().parse_known_args()
     try:
-        seeds = [int(seed) for seed in options.seeds.split(",")]
-        options.output.mkdir(parents=True, exist_ok=True)
-        table = run_sweep(options.config, parse_variants(options.set), seeds, options.output)
-    except ValueError as error:
+        return ablate(options, overrides)
+    except (ValueError, OSError) as error:
         print(f"ablate: {error}", file=sys.stderr)
-        return 1
-    print_table(table)
-    print(f"written to {options.output}: results.csv, results.md, results.png, and a folder for each run")
-    return 0
+    except KeyboardInterrupt:
+        print("ablate: stopped; the same command goes on from here", file=sys.stderr)
+    return 1
+
+
+def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
+    ablation.check_common(overrides)
+    output, base = options.output, [argument for path in options.config for argument in ("-c", path)] + overrides
+    if options.wandb:
+        base += ["--trainer.logger=WandbLogger", f"--trainer.logger.project={options.wandb}"]
+    if options.set:
+        sweeps = [ablation.sweep_of_settings(options.set, output.name)]
+    else:
+        sweeps = ablation.read_sweeps(options.sweep)
+    if options.report_only and not output.is_dir():
+        raise ValueError(f"{output}: no such folder; --report-only is for what has been run there")
+    plans = ablation.make_plans(sweeps, base, ablation.parse_seeds(options.seeds))
+    runs = ablation.take_shard(ablation.all_runs(plans), options.shard)
+    rate = ablation.seconds_per_work(ablation.all_runs(plans), output)
+    left = [run for run in runs if not is_finished(run.folder(output))]
+    if not options.report_only:
+        for plan in plans:
+            console().print(ablation.plan_table(plan, output, rate))
+        time = "unknown until one is finished" if rate is None else duration(sum(run.work for run in left) * rate)
+        about = f"{len(left)} of {len(runs)} runs to do; time one after another: {time if left else 'none'}"
+        console().print(about, highlight=False)
+    if options.plan:
+        return 0
+
+    output.mkdir(parents=True, exist_ok=True)
+    if left and not options.report_only:
+        run(options, left, plans)
+    panels = ablation.write_report(plans, output)
+    for table in ablation.result_tables(panels):
+        console().print(table)
+    if not options.report_only:
+        ablation.log_tables(panels, output)
+    console().print(f"written to {output}: {ablation.FILES}; and a folder for each run", highlight=False)
+    return 0 if options.report_only or all(is_finished(each.folder(output)) for each in runs) else 1
+
+
+def run(options: argparse.Namespace, left: list, plans: list) -> None:
+    def report() -> None:
+        ablation.write_report(plans, options.output)
+
+    devices = [each for each in options.devices.split(",") if each]
+    if options.launcher == "slurm":
+        if options.jobs or devices:
+            raise ValueError("--jobs and --devices are for one machine; for SLURM use --slurm gpus_per_node=..")
+        run_on_slurm(left, options.output, parse_settings(options.slurm), after_each=report)
+        return
+    if options.slurm:
+        raise ValueError("--slurm has no effect without --launcher slurm")
+    slots = ablation.make_slots(options.jobs, devices)
+    ablation.Runner(left, options.output, slots, fail_fast=options.fail_fast, after_each=report).work()
 
 
 if __name__ == "__main__":

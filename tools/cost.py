@@ -6,17 +6,10 @@ python tools/cost.py --paper
 """
 
 import argparse
-import io
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 
-import torch
-import yaml
-
-from nlvideo.checkpoint import build
-from nlvideo.cli import VideoCLI
+from nlvideo.configuration import configuration
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, comparison_table, published_tables, stage_table
 
@@ -33,24 +26,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_job(arguments: Sequence[str]) -> Job:
-    """What `nlvideo fit` with these arguments would train, its network on meta."""
-    shown = io.StringIO()
-    try:
-        with redirect_stdout(shown):
-            VideoCLI(["fit", *arguments, "--print_config"])
-    except SystemExit as stop:
-        if stop.code:  # the arguments do not parse; the reason is on stderr
-            raise
-    config = yaml.safe_load(shown.getvalue())
-    data, net = config["data"], config["model"]["net"]
-    if data["num_classes"] is not None:  # a recipe of a network alone leaves it open
-        net["init_args"]["num_classes"] = data["num_classes"]
-    with torch.device("meta"):
-        built = build(net)
-    return Job(built, (data["clip_frames"], data["crop_size"], data["crop_size"]), data["batch_size"])
-
-
 def main() -> int:
     parser = build_parser()
     options, overrides = parser.parse_known_args()
@@ -61,9 +36,9 @@ def main() -> int:
             tables = published_tables()
         else:
             config = [argument for path in options.config for argument in ("-c", path)]
-            jobs = {Path(options.config[-1]).stem: read_job([*config, *overrides])}
+            jobs = {Path(options.config[-1]).stem: Job.of(configuration([*config, *overrides]))}
             for path in options.against:
-                jobs[Path(path).stem] = read_job(["-c", path, *overrides])
+                jobs[Path(path).stem] = Job.of(configuration(["-c", path, *overrides]))
             tables = [comparison_table(jobs) if options.against else stage_table(*jobs.values())]
     except (ValueError, OSError) as error:
         print(f"cost: {error}", file=sys.stderr)

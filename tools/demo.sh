@@ -20,12 +20,14 @@ were (data/visitors/contact_sheet.png). The plain C2D network sees every visit, 
 does little better than chance, 25 %. The same network with three non-local blocks compares all moments with all others.
 Clip level is one clip a video, which may step over a short visit; video level averages ten.
 
-  runs/demo/results.md, results.csv, results.png     the table above, and as a picture
+  runs/demo/results.md, results.csv, results.tex     the table above
+  runs/demo/accuracy.png, cost.png, curves.png       and as pictures
   runs/demo/*/curves.png, predictions.parquet        each run's learning curves, and its scores for every video
 
 What to try next:
   another pairwise function    .venv/bin/nlvideo fit -c configs/demo.yaml --name dot --model.net.after.block.pairwise dot_product
   one block in place of three  .venv/bin/nlvideo fit -c configs/demo.yaml --name one --model.net.after.at '{res4: [1]}'
+  three tables of the paper    .venv/bin/python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo --trainer.max_epochs 8 -o runs/demo_tables
   an ablation of your own      .venv/bin/python tools/ablate.py -c configs/demo.yaml --set model.net.arch=c2d,i3d -o runs/arch
   your own videos              README.md, "Train on your own videos"
 TEXT

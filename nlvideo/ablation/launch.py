@@ -1,0 +1,91 @@
+"""How a command of a run is started, and with which part of the machine."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+KEPT_LINES = 100  # of a command's output, to find its error in
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one of the jobs that run side by side has of the machine.
+
+    Attributes:
+        devices: GPUs, as in CUDA_VISIBLE_DEVICES; None is all.
+        cores: CPU cores; None is all.
+        shown: a training's epochs are printed; the whole output of a command is in the run's log alone.
+    """
+
+    devices: str | None = None
+    cores: int | None = None
+    shown: bool = True
+
+    def environment(self) -> dict[str, str]:
+        added = {"PYTHONUNBUFFERED": "1"}
+        if self.devices is not None:
+            added["CUDA_VISIBLE_DEVICES"] = self.devices
+        if self.cores is not None:
+            added["OMP_NUM_THREADS"] = str(self.cores)
+        return {**os.environ, **added}
+
+
+# (arguments of nlvideo, the run's log, slot, descriptor to keep open) -> what went wrong, in a line; None if nothing
+Launch = Callable[[Sequence[str], Path, Slot, int], str | None]
+
+
+def make_slots(jobs: int | None, devices: Sequence[str]) -> list[Slot]:
+    """One for each job: devices and CPU cores divided among them; jobs are as many as the devices unless given.
+
+    Raises:
+        ValueError: fewer than one job.
+    """
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"--jobs {jobs}: expected at least 1")
+    jobs = jobs or max(len(devices), 1)
+    if jobs == 1:
+        return [Slot(",".join(devices) or None)]
+    cores = max(len(os.sched_getaffinity(0)) // jobs, 1)
+    shares = [",".join(devices[i::jobs]) or devices[i % len(devices)] if devices else None for i in range(jobs)]
+    return [Slot(share, cores, shown=False) for share in shares]
+
+
+def in_subprocess(arguments: Sequence[str], log: Path, slot: Slot, kept: int) -> str | None:
+    """Runs `nlvideo` with these arguments; its output is appended to the log. `kept` stays open in it."""
+    last = deque(maxlen=KEPT_LINES)
+    with (
+        log.open("a") as file,
+        subprocess.Popen(
+            [sys.executable, "-m", "nlvideo", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env=slot.environment(),
+            pass_fds=(kept,),
+        ) as process,
+    ):
+        for line in process.stdout:
+            file.write(line)
+            file.flush()
+            last.append(line.strip())
+            if slot.shown and line.startswith("epoch "):
+                print(f"  {line}", end="", flush=True)
+    if process.returncode == 0:
+        return None
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        return f"nlvideo {arguments[0]} was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return last_word(last)
+
+
+def last_word(lines: Iterable[str]) -> str:
+    """The error in a failed command's output: nlvideo's own line, or the last one of a stack trace."""
+    lines = [line for line in lines if line and not line.startswith("wandb:")]
+    ours = [line.removeprefix("nlvideo: ") for line in lines if line.startswith("nlvideo: ")]
+    return (ours or lines or ["it said nothing"])[-1]

@@ -1,0 +1,213 @@
+"""What a sweep will run, known before anything runs: every variant parsed and built on meta, every run with its key."""
+
+import hashlib
+import json
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from nlvideo.ablation.runs import Run, is_finished, seconds
+from nlvideo.ablation.variants import Sweep, Variant
+from nlvideo.ablation.wandb_group import in_group
+from nlvideo.configuration import configuration
+from nlvideo.cost import Cost, count_cost
+from nlvideo.cost_tables import Job
+from nlvideo.models import Backbone
+
+# Settings that do not change what a run learns: its key leaves them out.
+NOT_IN_KEY = {
+    "name",
+    "runs_dir",
+    "overwrite",
+    "ckpt_path",
+    "weights_only",
+    "resume",
+    "checkpoint_minutes",
+    "timeout_minutes",
+}
+NOT_IN_KEY_OF = {
+    "data": {"num_workers"},
+    "trainer": {"default_root_dir", "enable_model_summary", "enable_progress_bar", "log_every_n_steps", "logger"},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant, its resolved configuration, what it costs, and its runs: one for each seed."""
+
+    variant: Variant
+    config: dict[str, Any]
+    cost: Cost
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep, each of its variants parsed and built."""
+
+    sweep: Sweep
+    rows: tuple[Row, ...]
+
+    @property
+    def baseline(self) -> Row:
+        return next(row for row in self.rows if row.variant.name == self.sweep.baseline)
+
+
+def make_plans(sweeps: Sequence[Sweep], base: Sequence[str], seeds: Sequence[int]) -> list[Plan]:
+    """As `make_plan`, for several sweeps of one base.
+
+    Raises:
+        ValueError: as there; or the base itself does not parse.
+    """
+    configuration(base)  # so that its own mistakes are not blamed on the first variant
+    return [make_plan(sweep, base, seeds) for sweep in sweeps]
+
+
+def make_plan(sweep: Sweep, base: Sequence[str], seeds: Sequence[int]) -> Plan:
+    """
+    Args:
+        sweep: the variants.
+        base: arguments of ``nlvideo fit`` that all share: ``-c`` and overrides. A variant's own win.
+        seeds: one run of each variant for each.
+
+    Raises:
+        ValueError: a variant does not parse or its network cannot be built; the message names it.
+    """
+    rows = [_row(sweep, variant, base, seeds) for variant in sweep.variants]
+    if sweep.each_position:
+        net = Job.of(Plan(sweep, tuple(rows)).baseline.config).net
+        rows += [_row(sweep, variant, base, seeds) for variant in _positions(sweep, net)]
+    return Plan(sweep, tuple(rows))
+
+
+def _positions(sweep: Sweep, net: Backbone) -> list[Variant]:
+    depths = {name: len(stage.res_blocks) for name, stage in net.stages().items() if hasattr(stage, "res_blocks")}
+    for key, stages in sweep.each_position:
+        for stage in stages:
+            if stage not in depths:
+                raise ValueError(
+                    f"sweep {sweep.name}, each_position, {key}: the base network has no residual blocks in {stage!r}; "
+                    f"expected some of {', '.join(depths)}"
+                )
+    return [
+        Variant(f"{stage}[{i}]", ((key, f"{{{stage}: [{i}]}}"),))
+        for key, stages in sweep.each_position
+        for stage in stages
+        for i in range(depths[stage])
+    ]
+
+
+def _row(sweep: Sweep, variant: Variant, base: Sequence[str], seeds: Sequence[int]) -> Row:
+    arguments = [*base, *variant.arguments()]
+    try:
+        config = configuration(arguments)
+        job = Job.of(config)
+        cost = count_cost(job.net, job.clip)
+    except (ValueError, RuntimeError, ArgumentError) as error:  # torch's own, for a clip too small for the network
+        reason = " ".join(str(error).split())
+        raise ValueError(f"sweep {sweep.name}, variant {variant.name}: {reason}") from error
+    runs = []
+    for seed in seeds:
+        label = f"{sweep.name}: {variant.name}, seed {seed}"
+        its_arguments = (*arguments, *in_group(config, sweep.name, label), f"--seed_everything={seed}")
+        runs.append(
+            Run(
+                key=run_key({**config, "seed_everything": seed}),
+                label=label,
+                slug=f"{_slug(variant.name)}-seed{seed}",
+                arguments=its_arguments,
+                work=cost.gmacs * max(config["trainer"]["max_epochs"] or 1, 1),
+                sets_workers=config["data"]["num_workers"] is not None,
+            )
+        )
+    return Row(variant, config, cost, tuple(runs))
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^0-9A-Za-z_.]+", "-", name).strip("-")[:60]
+
+
+def run_key(config: dict[str, Any]) -> str:
+    """Ten digits that change where a setting changes that a result can depend on."""
+    kept = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
+    for section, names in NOT_IN_KEY_OF.items():
+        kept[section] = {name: value for name, value in config[section].items() if name not in names}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def all_runs(plans: Sequence[Plan]) -> list[Run]:
+    """Each run once, though several sweeps may have it; all variants with the first seed before any with the second."""
+    by_seed = zip(*(row.runs for plan in plans for row in plan.rows), strict=True)
+    return list({run.key: run for runs in by_seed for run in runs}.values())
+
+
+def take_shard(runs: Sequence[Run], shard: str) -> list[Run]:
+    """Part I of N, from ``I/N`` with I from 1: every N-th run.
+
+    Raises:
+        ValueError: the shard is not of that form.
+    """
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
+    if not match or int(match[1]) > int(match[2]):
+        raise ValueError(f"--shard {shard!r}: expected I/N with I from 1 to N, such as 1/4")
+    return list(runs[int(match[1]) - 1 :: int(match[2])])
+
+
+def parse_seeds(seeds: str) -> list[int]:
+    """``0,1,2``.
+
+    Raises:
+        ValueError: not whole numbers, or one twice.
+    """
+    numbers = seeds.split(",")
+    if not all(number.strip().isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
+        raise ValueError(f"--seeds {seeds!r}: expected distinct whole numbers such as 0,1,2")
+    return [int(number) for number in numbers]
+
+
+def seconds_per_work(runs: Sequence[Run], output: Path) -> float | None:
+    """What the finished runs took, by which the time of the others is estimated; None where there is none to tell."""
+    taken = [(run, seconds(run.folder(output))) for run in runs if is_finished(run.folder(output))]
+    rates = [(its["train"] + its["test"]) / run.work for run, its in taken if its]
+    return statistics.median(rates) if rates else None
+
+
+def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
+    """A row for each variant: what it costs, and what is to do."""
+    table = Table("variant")
+    for name in ("params M", "×", "GMACs", "×", "runs", "finished", "time left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    base = plan.baseline.cost
+    for row in plan.rows:
+        finished = sum(is_finished(run.folder(output)) for run in row.runs)
+        left = len(row.runs) - finished
+        time = "" if not left else "unknown" if rate is None else duration(left * rate * row.runs[0].work)
+        table.add_row(
+            Text(row.variant.name),
+            f"{row.cost.params / 1e6:.3f}",
+            f"{row.cost.params / base.params:.2f}",
+            f"{row.cost.gmacs:.3f}",
+            f"{row.cost.gmacs / base.gmacs:.2f}",
+            str(len(row.runs)),
+            str(finished),
+            time,
+        )
+    return Group(Text(f"{plan.sweep.name}: {plan.sweep.about}"), table)
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 41 s, 2 min 5 s, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,119 @@
+"""Pictures of sweeps, one panel for each: accuracy against cost, accuracy by variant, learning curves. PNG and SVG."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+from nlvideo.ablation.plan import Plan
+from nlvideo.ablation.results import Result
+
+matplotlib.use("Agg")  # no screen needed
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+LEVELS = {"video_top1": "video level", "clip_top1": "clip level"}
+SIZE = 3.8  # inches of a panel
+NAMED_CURVES = 20
+
+
+def plot_accuracy(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> None:
+    """accuracy.png: each variant at both levels, in the sweep's order; a bar is the interval of the difference to the
+    baseline, around the accuracy at video level; dots are seeds; the line is the baseline."""
+    longest = max(len(results) for _, results in panels)
+    figure, axes = _figure(len(panels), width=max(SIZE, 0.45 * longest + 1.5))
+    for axis, (plan, results) in zip(axes, panels, strict=True):
+        for metric, label in LEVELS.items():
+            marker, colour = ("o", "C0") if metric == "video_top1" else ("s", "C1")
+            for x, result in enumerate(results):
+                scores = [100 * score for score in result.scores[metric]]
+                if not scores:
+                    continue
+                axis.plot([x] * len(scores), scores, marker, color=colour, markersize=3, alpha=0.5)
+                axis.plot(x, 100 * result.mean(metric), marker, color=colour, label=label)
+                label = None  # once in the legend
+                if metric == "video_top1" and result.difference:
+                    mean, low, high = (100 * each for each in vars(result.difference).values())
+                    axis.errorbar(x, 100 * result.mean(metric), [[mean - low], [high - mean]], color=colour, capsize=3)
+        baseline = next(result for result in results if result.variant == plan.sweep.baseline)
+        if baseline.scores["video_top1"]:
+            axis.axhline(100 * baseline.mean("video_top1"), color="C0", linewidth=1, linestyle="--")
+        axis.set_xticks(
+            range(len(results)), [result.variant for result in results], rotation=45, ha="right", fontsize=8
+        )
+        axis.set(title=plan.sweep.name, ylabel="top-1 accuracy, %", xlim=(-0.5, len(results) - 0.5))
+        _finish(axis)
+    _save(figure, output / "accuracy")
+
+
+def plot_cost(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> None:
+    """cost.png: accuracy at video level against multiply-adds."""
+    figure, axes = _figure(len(panels))
+    for axis, (plan, results) in zip(axes, panels, strict=True):
+        for result in results:
+            if not result.scores["video_top1"]:
+                continue
+            is_baseline = result.variant == plan.sweep.baseline
+            mean, std = 100 * result.mean("video_top1"), result.std("video_top1")
+            spread = None if std is None else 100 * std
+            colour = "black" if is_baseline else "C0"
+            axis.errorbar(result.gmacs, mean, spread, fmt="s" if is_baseline else "o", color=colour, capsize=3)
+            axis.annotate(result.variant, (result.gmacs, mean), (4, 4), textcoords="offset points", fontsize=7)
+        axis.set(title=plan.sweep.name, xlabel="GMACs a view", ylabel="top-1 accuracy, video level, %")
+        axis.margins(x=0.3)
+        _finish(axis, legend=False)
+    _save(figure, output / "cost")
+
+
+def plot_curves(plans: Sequence[Plan], output: Path) -> None:
+    """curves.png: training loss and accuracy at clip level of every run, a colour for each variant."""
+    figure, axes = _figure(2 * len(plans))
+    for i, plan in enumerate(plans):
+        loss, top1 = axes[2 * i : 2 * i + 2]
+        colours = matplotlib.colormaps["tab10" if len(plan.rows) <= 10 else "tab20"].colors
+        for number, row in enumerate(plan.rows):
+            colour, label = colours[number % len(colours)], row.variant.name
+            for run in row.runs:
+                metrics = run.folder(output) / "metrics.csv"
+                if not metrics.is_file():
+                    continue
+                table = pd.read_csv(metrics)
+                for axis, column, scale in ((loss, "train/loss_epoch", 1), (top1, "val/clip_top1", 100)):
+                    if column in table:
+                        points = table[["epoch", column]].dropna()
+                        axis.plot(points["epoch"] + 1, scale * points[column], color=colour, linewidth=1, label=label)
+                label = None
+        loss.set(title=f"{plan.sweep.name}: training", xlabel="epoch", ylabel="loss")
+        top1.set(title=f"{plan.sweep.name}: validation", xlabel="epoch", ylabel="top-1 accuracy, clip level, %")
+        for axis in (loss, top1):
+            _finish(axis, legend=axis is top1 and len(plan.rows) <= NAMED_CURVES)
+    _save(figure, output / "curves")
+
+
+def _figure(num_panels: int, width: float = SIZE + 1) -> tuple[Figure, list[Axes]]:
+    """Panels in rows of two, or of three where that fills them."""
+    columns = num_panels if num_panels <= 3 else 2
+    rows = -(-num_panels // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(width * columns, SIZE * rows), squeeze=False)
+    figure.set_layout_engine("constrained")
+    for axis in axes.flat[num_panels:]:
+        axis.remove()
+    return figure, list(axes.flat[:num_panels])
+
+
+def _finish(axis: Axes, legend: bool = True) -> None:
+    axis.grid(alpha=0.3)
+    if legend and axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=7)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """As .png and .svg, each whole or not at all."""
+    for kind in ("png", "svg"):
+        temporary = path.with_name(f"{path.name}.tmp.{kind}")
+        figure.savefig(temporary, dpi=120)
+        os.replace(temporary, path.with_suffix(f".{kind}"))
+    plt.close(figure)

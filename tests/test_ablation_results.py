@@ -1,0 +1,218 @@
+"""Tables of sweeps, their tool and their loggers. Letters: n videos, K classes."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+
+from nlvideo.ablation import log_tables, report, sweep_of_settings, write_report
+from nlvideo.ablation.plan import make_plan, plan_table, seconds_per_work
+from nlvideo.ablation.results import collect
+from nlvideo.ablation.slurm import parse_settings, run_on_slurm
+from nlvideo.ablation.tables import cells, latex, markdown, rich_table
+from nlvideo.predictions import Predictions, write_predictions
+from nlvideo.run import write_json
+
+DEMO = ["-c", str(Path(__file__).parents[1] / "configs" / "demo.yaml")]
+NUM_VIDEOS, NUM_CLASSES = 200, 7
+WIDTHS = ("--set", "model.net.width=4,8")
+
+
+@pytest.fixture
+def plan():
+    """Two variants with three seeds each."""
+    base = [*DEMO, f"--data.num_classes={NUM_CLASSES}", "--trainer.max_epochs=5"]
+    return make_plan(sweep_of_settings(WIDTHS[1:], "widths"), base, [0, 1, 2])
+
+
+def write_run(folder: Path, accuracy: float, seed: int, *, seconds: float, missing: int = 0) -> np.ndarray:
+    """Leaves a finished run whose scores are right with that probability. Returns its scores [n, K]."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(NUM_VIDEOS) % NUM_CLASSES
+    scores = rng.random((NUM_VIDEOS, NUM_CLASSES)).astype(np.float32)
+    scores[rng.random(NUM_VIDEOS) < accuracy, :] *= 0.5
+    scores[np.arange(NUM_VIDEOS), labels] += 0.5 * (rng.random(NUM_VIDEOS) < accuracy)
+    ids = [f"{i}.mp4" for i in range(NUM_VIDEOS)]
+    kept = slice(missing, None)
+    names = [f"class {i}" for i in range(NUM_CLASSES)]
+    folder.mkdir(parents=True)
+    predictions = Predictions(ids[kept], labels[kept], scores[kept], names, ids[:missing])
+    write_predictions(folder / "predictions.parquet", predictions)
+    counted = {"num_scored": NUM_VIDEOS - missing, "num_videos": NUM_VIDEOS}
+    clip = {"top1": accuracy / 2, "top5": accuracy}
+    write_json(
+        folder / "test.json",
+        {"clip": clip, "seconds": seconds / 4, "views": "10 x 1", "protocol": "uniform", **counted},
+    )
+    write_json(folder / "fit.json", {"seconds": seconds})
+    write_json(folder / "run.json", {"resumed": False})
+    return scores
+
+
+def test_seeds_are_averaged_and_differences_paired_by_video(plan, tmp_path):
+    accuracies = {0: (0.3, 0.32, 0.28), 1: (0.6, 0.7, 0.65)}
+    right = {0: [], 1: []}
+    labels = np.arange(NUM_VIDEOS) % NUM_CLASSES
+    for i, row in enumerate(plan.rows):
+        for seed, (run, accuracy) in enumerate(zip(row.runs, accuracies[i], strict=True)):
+            missing = 3 if (i, seed) == (1, 2) else 0
+            scores = write_run(run.folder(tmp_path), accuracy, 10 * i + seed, seconds=80, missing=missing)
+            right[i].append((scores.argmax(axis=1) == labels)[missing:])
+
+    baseline, other = collect(plan, tmp_path)
+    means = [its.mean() for its in right[1]]
+    assert other.mean("video_top1") == pytest.approx(np.mean(means))
+    assert other.std("video_top1") == pytest.approx(np.std(means, ddof=1))
+    assert other.mean("clip_top1") == pytest.approx(0.65 / 2)
+    assert other.videos == "200 of 200; 197 of 200"
+    assert other.seconds == baseline.seconds == 100
+    common = [np.mean([its[-197:] for its in right[i]], axis=0) for i in (0, 1)]  # [197] each, the seeds' mean
+    gained = common[1] - common[0]
+    assert other.difference.mean == pytest.approx(gained.mean())
+    # The percentile interval of 2,000 resamples lies within a few per cent of the normal one.
+    half = 1.96 * gained.std() / np.sqrt(len(gained))
+    assert other.difference.high - gained.mean() == pytest.approx(half, rel=0.15)
+    assert gained.mean() - other.difference.low == pytest.approx(half, rel=0.15)
+
+    header, rows = cells(plan, [baseline, other])
+    shown = dict(zip(header, rows[1], strict=True))
+    assert shown["top-1 %"] == f"{100 * np.mean(means):.1f} ± {100 * np.std(means, ddof=1):.1f}"
+    assert "top-5 %" in shown  # more than five classes
+    write_report([plan], tmp_path)
+    table = pd.read_csv(tmp_path / "results.csv").set_index("variant")
+    assert table.loc[8, "difference_mean"] == pytest.approx(gained.mean())
+    assert table.loc[8, "video_top1_std"] == pytest.approx(np.std(means, ddof=1))
+    assert len(pd.read_csv(tmp_path / "runs.csv")) == 6
+
+
+def test_a_table_of_what_is_finished(plan, tmp_path):
+    for row, seeds in zip(plan.rows, ((0,), (0, 1)), strict=True):
+        for seed in seeds:
+            write_run(row.runs[seed].folder(tmp_path), 0.5, seed, seconds=80)
+    write_json(plan.rows[0].runs[1].folder(tmp_path).parent / "unrelated.json", {})
+    results = collect(plan, tmp_path)
+    header, rows = cells(plan, results)
+    assert dict(zip(header, rows[0], strict=True))["top-1 %"].endswith(" (1 of 3 seeds)")
+    assert [result.unfinished for result in results] == ["not run"] * 2
+    text = markdown(plan, results)
+    assert "8: not run." in text
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(header) + 1}
+    tex = latex(plan, results).splitlines()
+    assert [line for line in tex if line.startswith("\\")][:4] == [
+        "\\begin{tabular}{lccccccc}",
+        "\\toprule",
+        "\\midrule",
+        "\\midrule",
+    ]
+    assert all(line.count(" & ") == len(header) - 1 for line in tex if line.endswith("\\\\"))
+
+
+def test_other_videos_are_not_compared(plan, tmp_path):
+    for row, missing in zip(plan.rows, (0, NUM_VIDEOS - 1), strict=True):
+        write_run(row.runs[0].folder(tmp_path), 0.5, 0, seconds=1, missing=missing)
+    other = plan.rows[1].runs[0].folder(tmp_path) / "predictions.parquet"
+    names = [f"class {i}" for i in range(NUM_CLASSES)]
+    write_predictions(other, Predictions(["x.mp4"], np.array([0]), np.ones((1, NUM_CLASSES), np.float32), names))
+    result = collect(plan, tmp_path)[1]
+    assert result.difference is None
+    assert "8: not run; not tested on the videos and labels of the baseline." in markdown(plan, collect(plan, tmp_path))
+
+
+def test_names_with_brackets_are_shown_as_they_are(tmp_path):
+    sweep = sweep_of_settings(["model.net.depth=[1, 2, 2, 2]"], "lists")
+    sweep = replace(sweep, variants=(replace(sweep.variants[0], name="[bold]x"),), baseline="[bold]x")
+    plan = make_plan(sweep, DEMO, [0])
+    shown = Console(file=io.StringIO(), width=200)
+    shown.print(plan_table(plan, tmp_path, None), rich_table(plan, collect(plan, tmp_path)))
+    assert shown.file.getvalue().count("[bold]x") == 4  # two rows and two notes
+
+
+def test_time_is_estimated_by_multiply_adds_and_epochs(plan, tmp_path):
+    narrow, wide = plan.rows
+    write_run(narrow.runs[0].folder(tmp_path), 0.5, 0, seconds=80)
+    rate = seconds_per_work([run for row in plan.rows for run in row.runs], tmp_path)
+    assert rate * narrow.runs[1].work == pytest.approx(100)
+    assert rate * wide.runs[0].work == pytest.approx(100 * wide.cost.gmacs / narrow.cost.gmacs)
+    assert narrow.runs[0].work == pytest.approx(5 * narrow.cost.gmacs)
+
+
+def test_the_tool_plans_and_reports(plan, tmp_path, run_tool):
+    arguments = [*DEMO, f"--data.num_classes={NUM_CLASSES}", "--trainer.max_epochs=5", *WIDTHS, "--seeds=0,1,2"]
+    printed = run_tool("ablate.py", *arguments, "-o", tmp_path / "new", "--plan")
+    assert "6 of 6 runs to do; time one after another: unknown until one is finished" in printed
+    assert not (tmp_path / "new").exists()
+    for row in plan.rows:
+        for seed, run in enumerate(row.runs):
+            write_run(run.folder(tmp_path), 0.5, seed, seconds=80)
+    printed = run_tool("ablate.py", *arguments, "-o", tmp_path, "--report-only")
+    assert " ± " in printed
+    assert (tmp_path / "accuracy.svg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--set", "model.net.after.at=none,nl7"], "variant nl7: placement 'nl7': expected none, nl1"),
+        (["--set", "model.net.width=4", "--report-only"], "no such folder"),
+        (["--set", "model.net.width=4", "--slurm", "timeout_min=3"], "no effect without --launcher slurm"),
+        (["--set", "model.net.width=4", "--launcher", "slurm", "--jobs", "2"], "--jobs and --devices are for one"),
+    ],
+)
+def test_the_tools_errors_are_a_line(arguments, words, tmp_path, run_tool):
+    with pytest.raises(AssertionError) as raised:  # run_tool's, with what the tool printed
+        run_tool("ablate.py", *DEMO, *arguments, "-o", tmp_path / "new")
+    (line,) = [line for line in str(raised.value).splitlines() if "ablate: " in line]
+    assert words in line
+
+
+@pytest.fixture
+def logged(tmp_path, monkeypatch):
+    """A plan whose configuration logs to W&B, where nobody is logged in."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    base = [*DEMO, "--trainer.logger=WandbLogger", "--trainer.logger.project=mine"]
+    return make_plan(sweep_of_settings(["model.net.width=4"], "widths"), base, [0])
+
+
+def test_runs_and_table_of_a_sweep_are_one_group_in_wandb(logged, tmp_path):
+    (run,) = logged.rows[0].runs
+    (given,) = (argument for argument in run.arguments if argument.startswith("--trainer.logger={"))
+    settings = yaml.safe_load(given.partition("=")[2])["init_args"]
+    assert (settings["group"], settings["name"], settings["project"]) == ("widths", "widths: 4, seed 0", "mine")
+    log_tables([(logged, collect(logged, tmp_path))], tmp_path)
+    (offline,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert list(offline.glob("files/media/table/results*.json"))
+
+
+def test_a_table_that_cannot_be_logged_stops_nothing(logged, tmp_path, monkeypatch, capsys):
+    def fail(**settings):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(report, "WandbLogger", fail)
+    log_tables([(logged, collect(logged, tmp_path))], tmp_path)
+    assert "the table of widths is not logged: no network" in capsys.readouterr().out
+
+
+def test_slurm_settings():
+    assert parse_settings(["timeout_min=600", "slurm_partition=gpu"]) == {"timeout_min": 600, "slurm_partition": "gpu"}
+    with pytest.raises(ValueError, match="expected KEY=VALUE"):
+        parse_settings(["timeout_min"])
+
+
+def test_runs_as_submitted_jobs(tiny, tmp_path):
+    """On submitit's local executor: processes of this machine, started and watched as SLURM's jobs are."""
+    pytest.importorskip("submitit")
+    plan = make_plan(sweep_of_settings(["model.net.arch=c2d"], "jobs"), [*tiny, "--trainer.max_epochs=1"], [0])
+    reports = []
+    runs = list(plan.rows[0].runs)
+    run_on_slurm(runs, tmp_path, {"timeout_min": 5}, after_each=lambda: reports.append(1), cluster="local")
+    assert reports == [1]
+    assert collect(plan, tmp_path)[0].unfinished == ""
+    with pytest.raises(ValueError, match="--launcher slurm: "):  # there is no SLURM here
+        run_on_slurm(runs, tmp_path, {}, after_each=lambda: None)
