@@ -207,6 +207,8 @@ class VideoClassifier(LightningModule):
             )
         self.trainer.fit_loop.setup_data()  # the batches of an epoch are counted there
         num_steps = self.trainer.estimated_stepping_batches
+        if self.schedule.name == "cosine" and num_steps == math.inf:
+            raise ValueError("schedule 'cosine' goes down to the end of a run; set trainer.max_epochs or max_steps")
         steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         optimizer = self.optimizer.build(self.parameters(), self.step_clips)
         scheduler = torch.optim.lr_scheduler.LambdaLR(

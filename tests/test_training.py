@@ -87,6 +87,7 @@ def test_throughput_is_printed_and_logged(tiny, tmp_path, monkeypatch, capfd):
     [
         (["--model.checkpoint_stages=[res9]"], "no stage 'res9'"),
         (["--model.optimizer.base_batch=0"], "at least 1 clip"),
+        (["--trainer.max_epochs=-1"], "set trainer.max_epochs or max_steps"),
         (["--model.precise_bn=2", "--model.net.freeze_bn=statistics"], "leave one of them out"),
         (
             ["--model.optimizer.fused=true", "--trainer.gradient_clip_val=1", "--trainer.precision=bf16-mixed"],
