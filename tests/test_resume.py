@@ -133,13 +133,17 @@ def test_a_finished_run_says_so_and_another_configuration_is_refused(arguments, 
     assert (undisturbed / "last.ckpt").stat().st_mtime_ns == before
 
 
-def test_a_wandb_run_keeps_its_id(arguments, tmp_path, monkeypatch):
-    monkeypatch.setattr("nlvideo.run.stage_table", lambda job: "costs")
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    here = ["fit", *arguments, "--trainer.limit_val_batches=0", f"--runs_dir={tmp_path}", "--name=run"]
+def without_service() -> None:
+    without_table()
+    os.environ["WANDB_MODE"] = "disabled"
+
+
+def test_a_wandb_run_keeps_its_id(arguments, tmp_path):
+    command = [*arguments, "--trainer.limit_val_batches=0", "--trainer.logger=WandbLogger"]
     ids = []
     for num_steps in (1, 2):
-        assert main([*here, f"--trainer.max_steps={num_steps}", "--trainer.logger=WandbLogger"]) == 0
+        job = fit(tmp_path, [*command, f"--trainer.max_steps={num_steps}"], before=without_service)
+        assert job.wait() == [0], job.output()
         config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
         ids.append(config["trainer"]["logger"]["init_args"]["id"])
     assert len(ids[0]) == 8 and ids[0] == ids[1]
