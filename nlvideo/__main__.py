@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         if args[0] == "predict":
-            from nlvideo import predict
+            from nlvideo.evaluation import predict
 
             predict.main(args[1:])
         else:

@@ -19,18 +19,18 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo import checkpoint
 from nlvideo.data.module import VideoData
-from nlvideo.epoch_means import EpochMeans
-from nlvideo.guards import BeforeTraining, FiniteLoss
-from nlvideo.keeping import AtomicIO, KeepLast
-from nlvideo.loggers import drop_failing_loggers
-from nlvideo.panels import Panels
-from nlvideo.progress import TestProgress
-from nlvideo.report import EvaluationReport
-from nlvideo.resuming import earlier_run
+from nlvideo.evaluation.progress import TestProgress
+from nlvideo.evaluation.report import EvaluationReport
 from nlvideo.run import RunFolder, forget_run, metrics_logger
-from nlvideo.sync_bn import SyncNorms
 from nlvideo.task import VideoClassifier
-from nlvideo.throughput import Throughput
+from nlvideo.training.epoch_means import EpochMeans
+from nlvideo.training.guards import BeforeTraining, FiniteLoss
+from nlvideo.training.keeping import AtomicIO, KeepLast
+from nlvideo.training.loggers import drop_failing_loggers
+from nlvideo.training.panels import Panels
+from nlvideo.training.resuming import earlier_run
+from nlvideo.training.sync_bn import SyncNorms
+from nlvideo.training.throughput import Throughput
 
 
 class Parser(LightningArgumentParser):

@@ -24,12 +24,12 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
 from nlvideo.plots import plot_curves
-from nlvideo.recipe_table import recipe_table
+from nlvideo.training.recipe_table import recipe_table
 
 
 class RunFolder(Callback):
     """Prints what the network costs and a line for each epoch, and writes the files of a training but checkpoints.
-    Those of an evaluation are `nlvideo.report`'s.
+    Those of an evaluation are `nlvideo.evaluation.report`'s.
 
     Args:
         folder: of the run.

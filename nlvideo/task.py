@@ -16,14 +16,14 @@ from torch.utils.data import DataLoader
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.data.footage import Footage
-from nlvideo.evaluation import Evaluation, Votes, score_views
+from nlvideo.evaluation.voting import Evaluation, Votes, score_views
 from nlvideo.models import Backbone
 from nlvideo.models.bfloat16 import refuse_short_clips
 from nlvideo.models.freeze import frozen_at_zero
 from nlvideo.models.inference import inference_copy
 from nlvideo.models.regions import checkpoint_stages, compile_regions
-from nlvideo.optim import Optimizer, Schedule
-from nlvideo.precise_bn import ends_training, update_statistics
+from nlvideo.training.optim import Optimizer, Schedule
+from nlvideo.training.precise_bn import ends_training, update_statistics
 
 
 class VideoClassifier(LightningModule):

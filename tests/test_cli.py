@@ -15,7 +15,7 @@ from nlvideo.__main__ import main
 from nlvideo.data import sampling
 from nlvideo.data.decode import Video
 from nlvideo.data.manifest import read_manifest
-from nlvideo.predictions import read_predictions
+from nlvideo.evaluation.predictions import read_predictions
 
 
 def test_help_needs_no_torch():

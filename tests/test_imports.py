@@ -16,15 +16,15 @@ ALLOWED = {
     "models": {"torch", "pytorchvideo", "nlvideo.blocks"},
     "data": {"torch", "torchvision", "lightning", "numpy", "pandas", "av", "matplotlib", "PIL", "sklearn"},
     "metrics": {"numpy"},
-    "evaluation": {"torch", "numpy", "nlvideo.models", "nlvideo.data", "nlvideo.metrics", "nlvideo.checkpoint"},
-    "optim": {"torch"},
-    "precise_bn": {"torch", "fvcore", "lightning"},
+    "evaluation/voting": {"torch", "numpy", "nlvideo.models", "nlvideo.data", "nlvideo.metrics", "nlvideo.checkpoint"},
+    "training/optim": {"torch"},
+    "training/precise_bn": {"torch", "fvcore", "lightning"},
     "endings": {"lightning"},
-    "epoch_means": {"torch", "lightning"},
-    "guards": {"torch", "lightning", "nlvideo.optim"},
-    "keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.guards"},
-    "resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
-    "sync_bn": {"torch", "lightning"},
+    "training/epoch_means": {"torch", "lightning"},
+    "training/guards": {"torch", "lightning", "nlvideo.training.optim"},
+    "training/keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.training.guards"},
+    "training/resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
+    "training/sync_bn": {"torch", "lightning"},
     "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
         "torch",
@@ -32,9 +32,9 @@ ALLOWED = {
         "nlvideo.models",
         "nlvideo.evaluation",
         "nlvideo.data.footage",
-        "nlvideo.optim",
+        "nlvideo.training.optim",
         "nlvideo.checkpoint",
-        "nlvideo.precise_bn",
+        "nlvideo.training.precise_bn",
     },
 }
 
@@ -62,7 +62,8 @@ def test_room_imports_only_what_it_may(room):
         f"{file.name}: {name}"
         for file in files
         for name in imports(file)
-        if name.partition(".")[0] not in STANDARD and not is_allowed(name, {f"nlvideo.{room}", *ALLOWED[room]})
+        if name.partition(".")[0] not in STANDARD
+        and not is_allowed(name, {f"nlvideo.{room.replace('/', '.')}", *ALLOWED[room]})
     }
     if room == "data":
         foreign -= {"decode.py: decord"}

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from nlvideo import scoring
 from nlvideo.console import console
+from nlvideo.evaluation import scoring
+from nlvideo.evaluation.predictions import Predictions, read_predictions
 from nlvideo.plots import plot_confusion
-from nlvideo.predictions import Predictions, read_predictions
 
 SHOWN = 10  # classes, pairs and missing videos
 

@@ -16,8 +16,8 @@ from nlvideo.ablation.claims import is_claimed
 from nlvideo.ablation.plan import Plan, Row
 from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_trained, read, seconds
 from nlvideo.ablation.variants import Sweep
-from nlvideo.predictions import read_predictions
-from nlvideo.scoring import bootstrap_interval, top_k
+from nlvideo.evaluation.predictions import read_predictions
+from nlvideo.evaluation.scoring import bootstrap_interval, top_k
 
 METRICS = ("video_top1", "video_top5", "clip_top1", "clip_top5")
 

@@ -39,7 +39,7 @@ from nlvideo.data.manifest import Sample
 from nlvideo.data.protocols import SLIDING, crop_offsets, nln_clips
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import resize_short_side
-from nlvideo.evaluation import score_views
+from nlvideo.evaluation.voting import score_views
 from nlvideo.models import Insert, ResNet3d
 from nlvideo.models.inference import inference_copy
 

@@ -31,7 +31,7 @@ from nlvideo.console import console
 from nlvideo.models import Insert, ResNet3d, resolve_placement
 from nlvideo.models.regions import checkpoint_stages, compile_regions
 from nlvideo.models.resnet3d import DEPTHS
-from nlvideo.optim import Optimizer
+from nlvideo.training.optim import Optimizer
 
 ALTERNATING = [(3, 1, 1), (1, 1, 1)]
 KERNELS = {"c2d": [[(1, 1, 1)]] * 4, "i3d": [[(3, 1, 1)], ALTERNATING, ALTERNATING, ALTERNATING[::-1]]}

@@ -7,7 +7,7 @@ from lightning import Trainer
 
 from nlvideo.data.footage import Footage
 from nlvideo.data.module import VideoData
-from nlvideo.evaluation import Votes
+from nlvideo.evaluation.voting import Votes
 from nlvideo.models.backbone import Backbone
 from nlvideo.task import VideoClassifier
 

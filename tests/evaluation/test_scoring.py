@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from nlvideo import scoring
-from nlvideo.predictions import Predictions, read_predictions, write_predictions
+from nlvideo.evaluation import scoring
+from nlvideo.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 
 def random_predictions(seed: int, num_videos: int = 50, num_classes: int = 6, missing=("gone",)) -> Predictions:

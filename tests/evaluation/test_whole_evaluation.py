@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nlvideo.__main__ import main
-from nlvideo.predictions import read_predictions
+from nlvideo.evaluation.predictions import read_predictions
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,8 @@ def test_two_processes_give_the_same_scores(tested, one_thread):
 
 KILLED = """
 import os, signal
-from nlvideo import progress, task
+from nlvideo import task
+from nlvideo.evaluation import progress
 from nlvideo.__main__ import main
 progress.SECONDS = 0
 step = task.VideoClassifier.test_step
@@ -82,7 +83,7 @@ main({arguments})
 
 
 def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread, monkeypatch, capsys):
-    from nlvideo.evaluation import Votes
+    from nlvideo.evaluation.voting import Votes
 
     assert main(arguments(tested)) == 0
     expected, undisturbed = results(tested), read_predictions(tested / "predictions.parquet")

@@ -9,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from nlvideo.optim import Schedule
+from nlvideo.training.optim import Schedule
 
 SHORT_EPOCH = 10  # batches: fewer make more epoch than training
 KEPT = ("last.ckpt", "best.ckpt")

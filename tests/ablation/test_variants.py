@@ -13,7 +13,7 @@ from nlvideo.ablation.results import published_numbers
 from nlvideo.ablation.variants import check_common, read_sweep
 from nlvideo.configuration import configuration
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SWEEPS = ROOT / "configs" / "ablations"
 PAPERS = sorted(SWEEPS.glob("*.yaml"))
 DEMO = ["-c", str(ROOT / "configs" / "demo.yaml")]

@@ -5,7 +5,7 @@ from torch import nn
 
 from nlvideo import task
 from nlvideo.__main__ import main
-from nlvideo.precise_bn import update_statistics
+from nlvideo.training.precise_bn import update_statistics
 
 
 def test_statistics_are_those_of_all_batches():

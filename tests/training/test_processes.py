@@ -9,10 +9,10 @@ import torch
 from lightning import Trainer
 from torch import distributed, nn
 
-from nlvideo.precise_bn import update_statistics
 from nlvideo.task import VideoClassifier
+from nlvideo.training.precise_bn import update_statistics
 from tests.distributed import run_ranks, start_nlvideo
-from tests.test_resume import SMALLER, without_table
+from tests.training.test_resume import SMALLER, without_table
 
 NO_VALIDATION = "--trainer.limit_val_batches=0"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nlvideo.optim import Optimizer, Schedule
+from nlvideo.training.optim import Optimizer, Schedule
 
 
 def test_norms_and_biases_are_not_decayed():

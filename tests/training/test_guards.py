@@ -13,16 +13,16 @@ from functools import partial
 import pytest
 import torch
 
-from nlvideo import keeping
 from nlvideo.__main__ import main
 from nlvideo.data.manifest import read_manifest
 from nlvideo.endings import ending
-from nlvideo.guards import check_disk
 from nlvideo.models import ResNet3d
 from nlvideo.run import metrics_logger
 from nlvideo.task import VideoClassifier
+from nlvideo.training import keeping
+from nlvideo.training.guards import check_disk
 from tests.distributed import start_nlvideo
-from tests.test_resume import SMALLER, without_table
+from tests.training.test_resume import SMALLER, without_table
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_room_on_the_disk(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_the_estimate_of_a_checkpoint_is_its_size(name, fit, tmp_path, monkeypatch):
-    from nlvideo import guards
+    from nlvideo.training import guards
 
     estimates = []
     monkeypatch.setattr(guards, "check_disk", lambda folder, size: estimates.append(size))

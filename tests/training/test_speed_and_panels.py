@@ -17,7 +17,7 @@ from torch import nn
 
 from nlvideo.__main__ import main
 from nlvideo.models import ResNet3d
-from nlvideo.throughput import Throughput
+from nlvideo.training.throughput import Throughput
 
 EACH_EPOCH = ["--trainer.check_val_every_n_epoch=1"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=2"]
@@ -56,7 +56,7 @@ def test_an_epoch_is_one_in_runs_of_so_many_steps_too(tiny, tmp_path):
 def test_throughput_is_printed_and_logged(tiny, tmp_path, monkeypatch, capfd):
     """By a clock of our own: each batch takes 0.2 s to come and 0.6 s to train, each validation 100 s."""
     now = [0.0]
-    monkeypatch.setattr("nlvideo.throughput.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("nlvideo.training.throughput.time.monotonic", lambda: now[0])
 
     def advancing(name: str, seconds: float):
         hook = getattr(Throughput, name)

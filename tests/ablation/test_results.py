@@ -15,10 +15,10 @@ from nlvideo.ablation.plan import make_plan, plan_table, seconds_per_work
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.slurm import parse_settings, run_on_slurm
 from nlvideo.ablation.tables import cells, latex, markdown, rich_table
-from nlvideo.predictions import Predictions, write_predictions
+from nlvideo.evaluation.predictions import Predictions, write_predictions
 from nlvideo.run import write_json
 
-DEMO = ["-c", str(Path(__file__).parents[1] / "configs" / "demo.yaml")]
+DEMO = ["-c", str(Path(__file__).parents[2] / "configs" / "demo.yaml")]
 NUM_VIDEOS, NUM_CLASSES = 200, 7
 WIDTHS = ("--set", "model.net.width=4,8")
 

@@ -23,10 +23,10 @@ from nlvideo.ablation.results import collect
 from nlvideo.ablation.runs import Run, failure, is_finished
 from nlvideo.ablation.tables import cells, markdown
 from nlvideo.ablation.variants import read_sweep
-from nlvideo.predictions import read_predictions
+from nlvideo.evaluation.predictions import read_predictions
 from nlvideo.run import write_json
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOUR = {
     "plain": {"model.net.after.at": "none"},
     "res3": {"model.net.after.at": {"res3": [0]}},

@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from nlvideo.endings import Stopped
-from nlvideo.guards import FiniteLoss
+from nlvideo.training.guards import FiniteLoss
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 SECONDS_TO_SPEAK = 5.0  # for the other processes of a failed run to say why, before they are killed

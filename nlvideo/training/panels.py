@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from nlvideo.cost_tables import Job
 from nlvideo.data.footage import Footage
+from nlvideo.evaluation.scoring import confused_pairs, confusion_matrix
 from nlvideo.plots import plot_confusion
-from nlvideo.scoring import confused_pairs, confusion_matrix
 
 STRIP_FRAMES, STRIP_PIXELS = 8, 112  # at most, of an example clip
 SHOWN_PAIRS = 20

@@ -15,9 +15,9 @@ from nlvideo.console import console
 from nlvideo.cost import count_cost
 from nlvideo.data.manifest import Sample
 from nlvideo.data.module import VideoData
-from nlvideo.evaluation import Evaluation
+from nlvideo.evaluation.predictions import Predictions, write_predictions
+from nlvideo.evaluation.voting import Evaluation
 from nlvideo.models import Backbone
-from nlvideo.predictions import Predictions, write_predictions
 from nlvideo.run import write_json
 
 SHOWN_MISSING = 10

@@ -21,7 +21,7 @@ from nlvideo.data.decode import DecodeError, Video
 from nlvideo.data.footage import EvalVideos, Footage, Views
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import resize_short_side
-from nlvideo.evaluation import score_views
+from nlvideo.evaluation.voting import score_views
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy
 
