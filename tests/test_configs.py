@@ -17,7 +17,7 @@ from nlvideo.checkpoint import build
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 FILES = sorted(
-    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml") if path.parent.name != "ablations"
+    path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.yaml") if "ablations" not in path.parts
 )
 ROWS = [file for file in FILES if "/" in file]  # of a paper or a model zoo
 FIRST = "nln/nl_i3d_r50_8x8.yaml"  # what the long clips' recipes start from
