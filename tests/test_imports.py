@@ -24,6 +24,7 @@ ALLOWED = {
     "guards": {"torch", "lightning", "nlvideo.optim"},
     "keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.guards"},
     "resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
+    "sharding": {"torch", "lightning", "nlvideo.checkpoint", "nlvideo.models"},
     "sync_bn": {"torch", "lightning"},
     "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
@@ -35,6 +36,7 @@ ALLOWED = {
         "nlvideo.optim",
         "nlvideo.checkpoint",
         "nlvideo.precise_bn",
+        "nlvideo.sharding",
     },
 }
 
