@@ -11,11 +11,13 @@ import torch
 from lightning import Trainer
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
 
 import nlvideo
 from nlvideo.guards import FiniteLoss
 from nlvideo.models import ResNet3d
 from nlvideo.sharding import shard
+from nlvideo.task import VideoClassifier
 from tests.distributed import run_ranks, start_nlvideo
 from tests.test_resume import without_table
 
@@ -26,12 +28,26 @@ RUN += ["--model.channels_last=true", "--model.checkpoint_stages=[res2, res4]", 
 RUN += ["--model.net.depth=[1, 1, 1, 1]", "--model.net.after.at={res3: 1}", "--model.net.head=DualAttentionHead"]
 
 
+def say_share() -> None:
+    """Each process of a run says how much of the parameters it holds."""
+    without_table()
+
+    def on_train_start(self):
+        parameters = list(self.parameters())
+        own = sum((p.to_local() if isinstance(p, DTensor) else p).numel() for p in parameters)
+        print(f"holds {own / sum(p.numel() for p in parameters):.1f} of the parameters")
+
+    VideoClassifier.on_train_start = on_train_start
+
+
 def fit(tiny: list[str], folder: Path, strategy: str, num_epochs: int) -> None:
     arguments = ["fit", *tiny, *RUN, f"--runs_dir={folder.parent}", f"--name={folder.name}"]
     job = start_nlvideo(
-        [*arguments, f"--trainer.max_epochs={num_epochs}"], num_ranks=2, strategy=strategy, before=without_table
+        [*arguments, f"--trainer.max_epochs={num_epochs}"], num_ranks=2, strategy=strategy, before=say_share
     )
     assert job.wait() == [0, 0], job.output()
+    share = {"ddp": 1.0, "fsdp": 0.5}[strategy]
+    assert job.output().count(f"holds {share} of the parameters") == 2, job.output()
 
 
 def optimizer_groups(checkpoint: dict[str, Any]) -> list[dict[str, Any]]:
