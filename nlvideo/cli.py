@@ -29,6 +29,7 @@ from nlvideo.training.keeping import AtomicIO, KeepLast
 from nlvideo.training.loggers import drop_failing_loggers
 from nlvideo.training.panels import Panels
 from nlvideo.training.resuming import earlier_run
+from nlvideo.training.sharding import resolve_strategy
 from nlvideo.training.sync_bn import SyncNorms
 from nlvideo.training.throughput import Throughput
 
@@ -200,9 +201,9 @@ class VideoCLI(LightningCLI):
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
         config["use_distributed_sampler"] = False  # Lightning's counts some videos twice; VideoData shares them out
-        _check_strategy(config["strategy"])
+        config["strategy"] = resolve_strategy(settings.trainer.strategy)
         trainer = self.trainer_class(**config)
-        if isinstance(config["strategy"], str) and hasattr(trainer.strategy, "_timeout"):  # else it has its own
+        if isinstance(settings.trainer.strategy, str) and hasattr(trainer.strategy, "_timeout"):  # else it has its own
             trainer.strategy._timeout = timedelta(minutes=settings.timeout_minutes)
         drop_failing_loggers(trainer)
         if self.same_command:
@@ -215,15 +216,6 @@ def _seed(seed: int | bool) -> int:
     if isinstance(seed, bool):
         raise ValueError(f"seed_everything: expected a whole number, got {str(seed).lower()}")
     return seed
-
-
-def _check_strategy(strategy: Any) -> None:
-    name = (strategy if isinstance(strategy, str) else type(strategy).__name__).lower()
-    if any(sharded in name for sharded in ("fsdp", "deepspeed", "modelparallel", "model_parallel")):
-        raise ValueError(
-            f"trainer.strategy {strategy}: not supported, it hides the shapes by which weight decay is given; with "
-            "gradients and optimiser the largest network here takes less than 1 GB, so use ddp"
-        )
 
 
 def _as_list(value: Any) -> list:
@@ -250,6 +242,7 @@ def _hush_libraries() -> None:
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
         r"It is recommended to use `self.log\('train/.*sync_dist=True",  # EpochMeans does so itself
+        r"FSDP2-wrapped module .* returned a view tensor",  # no block changes its input in place
         r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -11,6 +11,7 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -24,6 +25,7 @@ from nlvideo.models.inference import inference_copy
 from nlvideo.models.regions import checkpoint_stages, compile_regions
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import ends_training, update_statistics
+from nlvideo.training.sharding import whole_copy
 
 
 class VideoClassifier(LightningModule):
@@ -174,7 +176,9 @@ class VideoClassifier(LightningModule):
             loader = self.trainer.train_dataloader
             videos = (checkpoints.normalise(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
             update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
-        if self.trainer.state.fn == "validate":
+        if isinstance(self.net, FSDPModule):
+            self._inference = [whole_copy(self.net)]
+        elif self.trainer.state.fn == "validate":
             self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
 
     def on_test_start(self) -> None:

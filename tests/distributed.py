@@ -38,13 +38,15 @@ def run_ranks(call: Callable, *args: Any, num_ranks: int = 2, seconds: float = 6
         return [torch.load(path, weights_only=False) for path in results]
 
 
-def start_nlvideo(arguments: Sequence[str], *, num_ranks: int = 1, before: Callable | None = None) -> "Job":
+def start_nlvideo(
+    arguments: Sequence[str], *, num_ranks: int = 1, strategy: str = "ddp", before: Callable | None = None
+) -> "Job":
     """``nlvideo ARGUMENTS``, as torchrun would start it where there are several ranks.
 
     Args:
         before: called first in each process: to put something in the place of what the test cannot have.
     """
-    several = ["--trainer.strategy=ddp", f"--trainer.devices={num_ranks}"] if num_ranks > 1 else []
+    several = [f"--trainer.strategy={strategy}", f"--trainer.devices={num_ranks}"] if num_ranks > 1 else []
     cpu = ["--trainer.accelerator=cpu"]
     return Job(_command, ([*arguments, *cpu, *several], before), num_ranks=num_ranks)
 

@@ -24,6 +24,7 @@ ALLOWED = {
     "training/guards": {"torch", "lightning", "nlvideo.training.optim"},
     "training/keeping": {"torch", "lightning", "nlvideo.endings", "nlvideo.training.guards"},
     "training/resuming": {"nlvideo.checkpoint", "nlvideo.endings"},
+    "training/sharding": {"torch", "lightning", "nlvideo.checkpoint", "nlvideo.models"},
     "training/sync_bn": {"torch", "lightning"},
     "cost": {"torch", "nlvideo.ops", "nlvideo.blocks"},
     "task": {
@@ -35,6 +36,7 @@ ALLOWED = {
         "nlvideo.training.optim",
         "nlvideo.checkpoint",
         "nlvideo.training.precise_bn",
+        "nlvideo.training.sharding",
     },
 }
 

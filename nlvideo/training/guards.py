@@ -8,6 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from nlvideo.training.optim import Schedule
 
@@ -123,7 +124,7 @@ class FiniteLoss(Callback):
         """
         first_bad = 0 if self._first_bad is None else int(self._first_bad)
         what = "loss"
-        if weights and not first_bad and not all(p.isfinite().all() for p in trainer.lightning_module.net.parameters()):
+        if weights and not _finite_weights(trainer) and not first_bad:
             first_bad, what = len(self._batches), "weights"
         # The earliest step of all processes, and in it a loss before the weights that it spoils.
         mine = 2 * self._batches[first_bad - 1][0] + (what == "weights") if first_bad else NEVER
@@ -144,3 +145,11 @@ class FiniteLoss(Callback):
             f"{what} {where}, in the batch of {videos}; {kept}. Go on from it with a lower --model.optimizer.lr and "
             "--ckpt_path, or take out videos that are at fault"
         )
+
+
+def _finite_weights(trainer: Trainer) -> bool:
+    """Of all processes: where they are sharded, each looks at its own part."""
+    parameters = trainer.lightning_module.net.parameters()
+    own = (p.to_local() if isinstance(p, DTensor) else p for p in parameters)
+    finite = torch.tensor(all(part.isfinite().all() for part in own), dtype=torch.int32)
+    return bool(trainer.strategy.reduce(finite.to(trainer.strategy.root_device), reduce_op="min"))
