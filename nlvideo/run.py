@@ -10,8 +10,8 @@ runs/<name>/
 """
 
 import csv
-import json
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
+from nlvideo.files import write_json, write_text
 from nlvideo.plots import plot_curves
 from nlvideo.training.recipe_table import recipe_table
 
@@ -46,7 +47,7 @@ class RunFolder(Callback):
         if stage == "fit" and trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "fit.json").unlink(missing_ok=True)  # it says that the run is finished
-            write_atomically(self.folder / "config.yaml", self.config)
+            write_text(self.folder / "config.yaml", self.config)
             for logger in trainer.loggers:
                 if not isinstance(logger, CSVLogger):  # beside metrics.csv lies config.yaml
                     logger.log_hyperparams(yaml.safe_load(self.config))
@@ -104,21 +105,11 @@ class RunFolder(Callback):
         return self.seconds_earlier + time.monotonic() - self.started
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(content, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """A reader, or a run that was killed, finds the old file or the new one, never half of one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
 def forget_run(folder: Path) -> None:
     """Removes what an earlier run left, so that nothing in the folder is of another run than the rest."""
     for name in ("metrics.csv", "curves.png", "fit.json", "validate.json", "test.json", "predictions.parquet"):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "test_progress", ignore_errors=True)
     for checkpoint in folder.glob("*.ckpt"):
         checkpoint.unlink()
 

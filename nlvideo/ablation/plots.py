@@ -1,6 +1,5 @@
 """Pictures of sweeps, one panel for each: accuracy against cost, accuracy by variant, learning curves. PNG and SVG."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result
+from nlvideo.files import replacing
 
 matplotlib.use("Agg")  # no screen needed
 from matplotlib import pyplot as plt
@@ -113,7 +113,6 @@ def _finish(axis: Axes, legend: bool = True) -> None:
 def _save(figure: Figure, path: Path) -> None:
     """As .png and .svg, each whole or not at all."""
     for kind in ("png", "svg"):
-        temporary = path.with_name(f"{path.name}.tmp.{kind}")
-        figure.savefig(temporary, dpi=120)
-        os.replace(temporary, path.with_suffix(f".{kind}"))
+        with replacing(path.with_suffix(f".{kind}")) as partial:
+            figure.savefig(partial, dpi=120)
     plt.close(figure)

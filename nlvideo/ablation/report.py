@@ -16,7 +16,7 @@ from nlvideo.ablation.tables import cells, latex, markdown, rich_table
 from nlvideo.ablation.wandb_group import wandb_loggers
 from nlvideo.cli import logged_in_to_wandb
 from nlvideo.console import console
-from nlvideo.run import write_atomically
+from nlvideo.files import write_text
 
 FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curves as .png and .svg"
 
@@ -35,7 +35,7 @@ def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[R
             "runs.csv": pd.concat([by_run(plan, output) for plan in plans]).to_csv(index=False),
         }
         for name, text in tables.items():
-            write_atomically(output / name, text)
+            write_text(output / name, text)
         plots.plot_accuracy(panels, output)
         plots.plot_cost(panels, output)
         plots.plot_curves(plans, output)

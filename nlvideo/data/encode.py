@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 
+from nlvideo.files import replacing
+
 # Extra frames a decoder must walk through to reach any one frame: at most GOP - 1.
 GOP = 16
 # x264's quality: 0 is lossless, 51 the worst, 23 its own default.
@@ -31,38 +33,32 @@ def write_video(
     same frames give the same bytes on one machine. The file gets its name only when it is whole.
     """
     path = Path(path)
-    # The suffix stays last, because PyAV takes the container from it.
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
     rate = Fraction(fps).limit_denominator(1001)
-    try:
-        with av.open(partial, "w") as container:
-            # No B frames ("bf"): x264 encodes small pictures with them a little differently from run to run.
-            options = {"crf": str(crf), "preset": preset, "bf": "0"}
-            stream = container.add_stream(codec, rate=rate, options=options)
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.gop_size = gop
-            stream.codec_context.thread_count = 1
-            shape = None
-            for index, frame in enumerate(frames):
-                if shape is None:
-                    shape = _checked_shape(frame)
-                    stream.height, stream.width = shape[:2]
-                elif frame.shape != shape or frame.dtype != np.uint8:
-                    raise ValueError(
-                        f"frame {index} is {frame.dtype} {list(frame.shape)}, "
-                        f"the first was uint8 {list(shape)}: expected frames of one size"
-                    )
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                # Without both of these the encoder guesses the times, and the frame rate comes out wrong.
-                picture.pts = index
-                picture.time_base = 1 / rate
-                container.mux(stream.encode(picture))
+    with replacing(path) as partial, av.open(partial, "w") as container:
+        # No B frames ("bf"): x264 encodes small pictures with them a little differently from run to run.
+        options = {"crf": str(crf), "preset": preset, "bf": "0"}
+        stream = container.add_stream(codec, rate=rate, options=options)
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1
+        shape = None
+        for index, frame in enumerate(frames):
             if shape is None:
-                raise ValueError(f"no frames to write to {path}: expected at least one [H, W, 3]")
-            container.mux(stream.encode(None))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+                shape = _checked_shape(frame)
+                stream.height, stream.width = shape[:2]
+            elif frame.shape != shape or frame.dtype != np.uint8:
+                raise ValueError(
+                    f"frame {index} is {frame.dtype} {list(frame.shape)}, "
+                    f"the first was uint8 {list(shape)}: expected frames of one size"
+                )
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            # Without both of these the encoder guesses the times, and the frame rate comes out wrong.
+            picture.pts = index
+            picture.time_base = 1 / rate
+            container.mux(stream.encode(picture))
+        if shape is None:
+            raise ValueError(f"no frames to write to {path}: expected at least one [H, W, 3]")
+        container.mux(stream.encode(None))
 
 
 def _checked_shape(frame: np.ndarray) -> tuple[int, ...]:

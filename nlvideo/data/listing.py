@@ -1,11 +1,11 @@
 """Writing manifests."""
 
 import csv
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nlvideo.data.decode import DecodeError, Video
+from nlvideo.files import replacing
 
 COLUMNS = ("path", "label", "id", "num_frames", "fps", "width", "height", "duration")
 
@@ -41,9 +41,7 @@ def write_manifest(path: Path, rows: Iterable[dict], classes: Sequence[str] | No
         if sidecar.is_file() and sidecar.read_text() != text:
             raise ValueError(f"{sidecar}: names other classes; write to another folder, or take it away")
         sidecar.write_text(text)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    with partial.open("w", newline="") as file:
+    with replacing(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, restval="", extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)

@@ -7,13 +7,14 @@ Letters: n videos that were scored, K classes, V views.
 """
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from nlvideo.files import replacing
 
 METADATA_KEY = b"nlvideo"
 
@@ -48,7 +49,6 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Atomically: whoever reads finds the old file or the new one, never half of one."""
     columns = {
         "id": pa.array(predictions.ids, pa.string()),
         "label": pa.array(predictions.labels, pa.int64()),
@@ -58,9 +58,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         columns["view_scores"] = _rows(predictions.view_scores.reshape(len(predictions.ids), -1))
     about = {"class_names": predictions.class_names, "missing": predictions.missing}
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: json.dumps(about)})
-    temporary = path.with_name(path.name + ".tmp")
-    pq.write_table(table, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        pq.write_table(table, partial)
 
 
 def read_predictions(path: str | Path) -> Predictions:

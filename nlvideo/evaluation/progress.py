@@ -15,6 +15,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from nlvideo.console import console
+from nlvideo.files import replacing
 
 SECONDS = 20.0  # between two files: what a killed test loses at most
 
@@ -57,9 +58,8 @@ class TestProgress(Callback):
         rows = {index: row for index, row in pl_module.votes.rows.items() if index not in self.written}
         if rows:
             name = f"{trainer.global_rank}-{os.getpid()}-{len(self.written)}.pt"
-            temporary = self.folder / f"{name}.tmp"
-            torch.save({"about": self.about, "rows": rows}, temporary)
-            os.replace(temporary, self.folder / name)
+            with replacing(self.folder / name) as partial:
+                torch.save({"about": self.about, "rows": rows}, partial)
             self.written |= set(rows)
         self.last_written = time.monotonic()
 
@@ -68,7 +68,7 @@ class TestProgress(Callback):
             shutil.rmtree(self.folder)
 
     def _read(self) -> dict[int, dict[str, Any]]:
-        files = sorted(self.folder.glob("*.pt"))
+        files = sorted(self.folder.glob("[!.]*.pt"))
         if not files:
             raise ValueError(f"{self.folder}: no test was stopped here; leave out --resume")
         rows = {}

@@ -17,8 +17,8 @@ from nlvideo.data.manifest import Sample
 from nlvideo.data.module import VideoData
 from nlvideo.evaluation.predictions import Predictions, write_predictions
 from nlvideo.evaluation.voting import Evaluation
+from nlvideo.files import write_json
 from nlvideo.models import Backbone
-from nlvideo.run import write_json
 
 SHOWN_MISSING = 10
 

@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from nlvideo.endings import Stopped
+from nlvideo.files import replacing
 from nlvideo.training.guards import FiniteLoss
 
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
@@ -195,18 +196,15 @@ class AtomicIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         path = Path(path)
-        temporary = path.with_name(path.name + ".tmp")
         content = io.BytesIO()  # torch hides errors of writing behind its own
         torch.save(checkpoint, content)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replacing(path) as partial, partial.open("wb") as file:
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             kept = "the one of before is kept" if path.exists() else "there is none yet"
             rank_zero_warn(
                 f"{path}: this checkpoint of {len(content.getbuffer()) / 1e6:.0f} MB could not be written "

@@ -166,7 +166,7 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_goes_on(fit, tmp_
         assert fit("--checkpoint_minutes=0")[0] == 0
     assert len(writes) == 3
     assert torch.load(last, weights_only=True)["global_step"] == 1
-    assert not list(last.parent.glob("*.tmp"))
+    assert not list(last.parent.glob(".partial-*"))
 
 
 ENDINGS = {
