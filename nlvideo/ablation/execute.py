@@ -54,7 +54,7 @@ def _commands(run: Run, folder: Path, slot: Slot) -> Iterator[list[str]]:
     last = folder / "last.ckpt"
     if not is_trained(folder):
         resumed = is_interrupted(folder)
-        write_json(folder / ATTEMPT, {"label": run.label, "resumed": resumed, "arguments": run.arguments})
+        write_json(folder / ATTEMPT, {"label": run.label, "arguments": run.arguments})
         workers = [f"--data.num_workers={slot.cores}"] if slot.cores and not run.sets_workers else []
         start = [f"--ckpt_path={last}"] if resumed else ["--overwrite=true"]
         yield ["fit", *run.arguments, *workers, f"--runs_dir={folder.parent}", f"--name={folder.name}", *start]

@@ -65,9 +65,8 @@ def failed_at(folder: Path) -> int | None:
 
 
 def seconds(folder: Path) -> dict[str, float] | None:
-    """Of the training and the test of a finished run. None where the training was resumed: each part of it counts its
-    own time only, and that of a killed one is lost."""
-    if not is_finished(folder) or read(folder, ATTEMPT)["resumed"]:
+    """Of the training, over interruptions, and the test of a finished run; None for another."""
+    if not is_finished(folder):
         return None
     return {"train": read(folder, "fit.json")["seconds"], "test": read(folder, "test.json")["seconds"]}
 

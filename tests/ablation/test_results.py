@@ -50,7 +50,6 @@ def write_run(folder: Path, accuracy: float, seed: int, *, seconds: float, missi
         {"clip": clip, "seconds": seconds / 4, "views": "10 x 1", "protocol": "uniform", **counted},
     )
     write_json(folder / "fit.json", {"seconds": seconds})
-    write_json(folder / "run.json", {"resumed": False})
     return scores
 
 
