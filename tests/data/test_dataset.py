@@ -3,7 +3,6 @@
 import logging
 import pickle
 
-import pytest
 import torch
 
 from nlvideo.data.dataset import TrainClips
@@ -12,19 +11,6 @@ from nlvideo.data.labels import mirrored_labels
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import train_transform
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory, write_numbered):
-    """Videos of 100 and of 20 frames, one that is missing, one that is not a video."""
-    folder = tmp_path_factory.mktemp("videos")
-    (folder / "text.mp4").write_text("not a video")
-    return [
-        Sample(write_numbered(folder / "long.mp4", 100), 1),
-        Sample(write_numbered(folder / "short.mp4", 20), 0),
-        Sample(folder / "absent.mp4", 1),
-        Sample(folder / "text.mp4", 0),
-    ]
 
 
 def train_clips(samples, **options):

@@ -9,24 +9,10 @@ import torch
 from nlvideo.data import clips as reading
 from nlvideo.data.decode import DecodeError
 from nlvideo.data.footage import EvalBatches, EvalVideos, Footage, Views, collate_readable, cut_views
-from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
 
 HEIGHT, WIDTH = 40, 60
 CLIP, VIDEO = slice(0, 1), slice(1, None)
-
-
-@pytest.fixture(scope="module")
-def samples(tmp_path_factory, write_numbered):
-    """Videos of 100 and of 20 frames, one that is missing, one that is not a video."""
-    folder = tmp_path_factory.mktemp("videos")
-    (folder / "text.mp4").write_text("not a video")
-    return [
-        Sample(write_numbered(folder / "long.mp4", 100), 1),
-        Sample(write_numbered(folder / "short.mp4", 20), 0),
-        Sample(folder / "absent.mp4", 1),
-        Sample(folder / "text.mp4", 0),
-    ]
 
 
 def eval_videos(samples, **options):
