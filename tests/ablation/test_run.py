@@ -168,8 +168,7 @@ def test_an_interrupted_training_is_resumed_and_a_half_written_checkpoint_is_not
     assert anew[-1] == "--overwrite=true"
     assert table(plan, tmp_path)[:2] == table(plan, undisturbed)[:2]
     shown = collect(plan, tmp_path)
-    assert shown[0].seconds is None  # part of its training is not in its time
-    assert shown[1].seconds is not None
+    assert all(result.seconds > 0 for result in shown[:2])
     assert [result.unfinished for result in shown] == ["", "", "not run", "not run"]
 
 
