@@ -125,11 +125,9 @@ def measure(options: argparse.Namespace, videos: list[Path]) -> None:
 
     with torch.device("meta"):
         twin = ResNet3d(options.arch, options.depth, after=Insert(NonLocal, options.at))
-    table = Table(
-        "", "protocol", "dtype", "GMACs a video", "s a video", "times faster", "largest difference of a score"
-    )
+    table = Table("", "protocol", "dtype", "GMACs a video", "s a video", "times faster", "scores differ by")
     table.title = (
-        f"{options.arch} R{options.depth}, {options.at}: {len(videos)} videos, {CLIPS} x {CROPS} views, {device}"
+        f"{options.arch} R{options.depth}, {options.at}: {len(videos)} videos, {CLIPS} clips each, on {device}"
     )
     first = None
     for whose, protocol, dtype, read in rows:
