@@ -5,7 +5,6 @@ import os
 import sys
 import warnings
 from datetime import datetime, timedelta
-from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -26,7 +25,7 @@ from nlvideo.task import VideoClassifier
 from nlvideo.training.epoch_means import EpochMeans
 from nlvideo.training.guards import BeforeTraining, FiniteLoss
 from nlvideo.training.keeping import AtomicIO, KeepLast
-from nlvideo.training.loggers import drop_failing_loggers
+from nlvideo.training.loggers import as_list, drop_failing_loggers, logged_in_to_wandb, wandb_loggers
 from nlvideo.training.panels import Panels
 from nlvideo.training.resuming import earlier_run
 from nlvideo.training.sharding import resolve_strategy
@@ -150,11 +149,11 @@ class VideoCLI(LightningCLI):
     def _prepare_wandb(self, trainer: Namespace) -> None:
         """Each W&B run in the run's own folder, and offline where nobody is logged in: wandb would ask, and wait. A
         run that goes on has the id that it had."""
-        for logger in _wandb_loggers(trainer.logger):
+        for logger in wandb_loggers(trainer.logger):
             logger.init_args.save_dir = str(self.folder)
             logger.init_args.name = logger.init_args.name or str(self.folder)
             earlier = self.resumed["nlvideo"]["run_config"]["trainer"]["logger"] if self.resumed else None
-            ids = [its["init_args"]["id"] for its in _wandb_loggers(earlier)]
+            ids = [its["init_args"]["id"] for its in wandb_loggers(earlier)]
             logger.init_args.id = logger.init_args.id or (ids[0] if ids else uuid4().hex[:8])
             self.folder.mkdir(parents=True, exist_ok=True)
             if not logged_in_to_wandb():
@@ -171,8 +170,7 @@ class VideoCLI(LightningCLI):
         settings = self.config_init[self.subcommand]
         config = {**settings.trainer, **kwargs}
         callbacks: list[Callback] = [RunFolder(self.folder, config_text), Panels()]
-        loggers = config["logger"] if isinstance(config["logger"], list) else [config["logger"]]
-        loggers = [logger for logger in loggers if logger is not None and not isinstance(logger, bool)]
+        loggers = [logger for logger in as_list(config["logger"]) if not isinstance(logger, bool)]
         if self.subcommand == "fit":
             guard = FiniteLoss()
             best = ModelCheckpoint(
@@ -195,7 +193,7 @@ class VideoCLI(LightningCLI):
             callbacks.append(RichProgressBar(leave=False))
         config["logger"] = loggers or False
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
-        config["plugins"] = [*_as_list(config["plugins"]), AtomicIO()]
+        config["plugins"] = [*as_list(config["plugins"]), AtomicIO()]
         if config["sync_batchnorm"]:
             config["plugins"].append(SyncNorms())
         config["enable_progress_bar"] = sys.stdout.isatty()
@@ -218,18 +216,6 @@ def _seed(seed: int | bool) -> int:
     return seed
 
 
-def _as_list(value: Any) -> list:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _wandb_loggers(loggers: Any) -> list:
-    return [logger for logger in _as_list(loggers) if _class_path(logger).endswith("WandbLogger")]
-
-
-def _class_path(logger: Any) -> str:
-    return str(logger.get("class_path", "")) if isinstance(logger, dict | Namespace) else ""
-
-
 def _hush_libraries() -> None:
     """Leaves out advertisements, and warnings about what nobody who uses nlvideo can change."""
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -246,12 +232,3 @@ def _hush_libraries() -> None:
         r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
     ):
         warnings.filterwarnings("ignore", message=message)
-
-
-def logged_in_to_wandb() -> bool:
-    if "WANDB_API_KEY" in os.environ:
-        return True
-    try:
-        return netrc().authenticators("api.wandb.ai") is not None
-    except (FileNotFoundError, NetrcParseError):
-        return False

@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from nlvideo.console import console
 from nlvideo.cost_tables import Job, stage_table
+from nlvideo.evaluation import progress
 from nlvideo.files import write_json, write_text
 from nlvideo.plots import plot_curves
 from nlvideo.training.recipe_table import recipe_table
@@ -109,7 +110,7 @@ def forget_run(folder: Path) -> None:
     """Removes what an earlier run left, so that nothing in the folder is of another run than the rest."""
     for name in ("metrics.csv", "curves.png", "fit.json", "validate.json", "test.json", "predictions.parquet"):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "test_progress", ignore_errors=True)
+    shutil.rmtree(folder / progress.FOLDER, ignore_errors=True)
     for checkpoint in folder.glob("*.ckpt"):
         checkpoint.unlink()
 

@@ -12,6 +12,7 @@ from nlvideo.ablation.claims import claim, holder
 from nlvideo.ablation.launch import Launch, Slot, in_subprocess
 from nlvideo.ablation.runs import ATTEMPT, FAILURE, Run, failed_at, is_finished, is_interrupted, is_trained
 from nlvideo.console import console
+from nlvideo.evaluation import progress
 from nlvideo.files import write_json
 
 POLL_SECONDS = 2.0
@@ -58,7 +59,7 @@ def _commands(run: Run, folder: Path, slot: Slot) -> Iterator[list[str]]:
         workers = [f"--data.num_workers={slot.cores}"] if slot.cores and not run.sets_workers else []
         start = [f"--ckpt_path={last}"] if resumed else ["--overwrite=true"]
         yield ["fit", *run.arguments, *workers, f"--runs_dir={folder.parent}", f"--name={folder.name}", *start]
-    resumed = ["--resume"] if any(folder.glob("test_progress/[!.]*.pt")) else []
+    resumed = ["--resume"] if progress.parts(folder) else []
     # W&B has one run for each of ours: the training; what the test gives is in the sweep's table.
     yield ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={last}", "--trainer.logger=false", *resumed]
 

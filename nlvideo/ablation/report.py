@@ -13,10 +13,9 @@ from nlvideo.ablation.claims import claim
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result, by_run, by_variant, collect
 from nlvideo.ablation.tables import cells, latex, markdown, rich_table
-from nlvideo.ablation.wandb_group import wandb_loggers
-from nlvideo.cli import logged_in_to_wandb
 from nlvideo.console import console
 from nlvideo.files import write_text
+from nlvideo.training.loggers import logged_in_to_wandb, wandb_loggers
 
 FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curves as .png and .svg"
 
@@ -51,7 +50,7 @@ def log_tables(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) ->
     """One more run in each sweep's group, with its table; offline where nobody is logged in. Never fails."""
     for plan, results in panels:
         columns, rows = cells(plan, results)
-        for logger in wandb_loggers(plan.baseline.config):
+        for logger in wandb_loggers(plan.baseline.config["trainer"]["logger"]):
             given = {key: value for key, value in logger["init_args"].items() if value is not None}
             settings = {"group": plan.sweep.name, **given, "name": f"{plan.sweep.name}: table", "save_dir": str(output)}
             if not logged_in_to_wandb():

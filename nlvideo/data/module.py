@@ -19,7 +19,7 @@ from nlvideo.data.mixing import mix_clips
 from nlvideo.data.order import Order, Seeded
 from nlvideo.data.protocols import SLIDING, TestProtocol, check_protocol
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.transforms import Augment, train_transform
+from nlvideo.data.transforms import Augment, check_sizes, train_transform
 
 
 class VideoData(LightningDataModule):
@@ -92,12 +92,14 @@ class VideoData(LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
+        num_crops = (1 if protocol == "full" else 3) if num_crops is None else num_crops
         for name in (
             "clip_frames",
             "stride",
             "crop_size",
             "repeats",
             "num_clips",
+            "num_crops",
             "batch_size",
             "eval_batch_size",
         ):
@@ -105,11 +107,8 @@ class VideoData(LightningDataModule):
                 raise ValueError(f"data.{name}: expected at least 1, got {locals()[name]}")
         if batch_size % repeats:
             raise ValueError(f"data.batch_size: expected a multiple of data.repeats {repeats}, got {batch_size}")
-        num_crops = (1 if protocol == "full" else 3) if num_crops is None else num_crops
-        if num_crops < 1:
-            raise ValueError(f"data.num_crops: expected at least 1, got {num_crops}")
         augment = augment or Augment()
-        _check_sizes(short_side, crop_size, shift, augment)
+        check_sizes(short_side, crop_size, shift, augment)
         self.clip_sampling = ClipSampling(clip_frames, stride, sampling, target_fps)
         check_protocol(protocol, self.clip_sampling, num_crops)
         self.num_classes = num_classes
@@ -234,11 +233,7 @@ class VideoData(LightningDataModule):
 
     def _eval_loader(self, split: str, done: set[int] = frozenset(), **clips: int | str) -> DataLoader:
         dataset = EvalVideos(
-            self.samples[split],
-            sampling=self.clip_sampling,
-            short_side=self.eval_short_side,
-            **clips,
-            **self.reading,
+            self.samples[split], sampling=self.clip_sampling, short_side=self.eval_short_side, **clips, **self.reading
         )
         rank, num_ranks = self._ranks()
         batches = EvalBatches(len(dataset), self.eval_batch_size, done=done, rank=rank, num_ranks=num_ranks)
@@ -252,14 +247,3 @@ class VideoData(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
-
-
-def _check_sizes(short_side: tuple[int, int] | None, crop_size: int, shift: int, augment: Augment) -> None:
-    resized = "data.augment.area" if augment.area else "data.short_side" if short_side else None
-    if short_side and not crop_size <= short_side[0] <= short_side[1]:
-        raise ValueError(
-            f"data.short_side: expected two rising lengths of at least the crop of {crop_size} pixels, got "
-            f"{list(short_side)}; set data.crop_size or data.short_side, or null for frames as they are"
-        )
-    if shift and resized:
-        raise ValueError(f"data.shift: {shift} has no effect with {resized}; set one of them to its default or null")

@@ -33,6 +33,21 @@ class Augment:
     cutmix: float = 0.0
 
 
+def check_sizes(short_side: tuple[int, int] | None, crop_size: int, shift: int, augment: Augment) -> None:
+    """
+    Raises:
+        ValueError: no frame resized like that has such a crop, or a setting has no effect.
+    """
+    resized = "data.augment.area" if augment.area else "data.short_side" if short_side else None
+    if short_side and not crop_size <= short_side[0] <= short_side[1]:
+        raise ValueError(
+            f"data.short_side: expected two rising lengths of at least the crop of {crop_size} pixels, got "
+            f"{list(short_side)}; set data.crop_size or data.short_side, or null for frames as they are"
+        )
+    if shift and resized:
+        raise ValueError(f"data.shift: {shift} has no effect with {resized}; set one of them to its default or null")
+
+
 def train_transform(
     crop: int, *, short_side: tuple[int, int] | None, shift: int = 0, augment: Augment = Augment()
 ) -> v2.Transform:

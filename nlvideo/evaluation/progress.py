@@ -17,6 +17,7 @@ from lightning import Callback, LightningModule, Trainer
 from nlvideo.console import console
 from nlvideo.files import replacing
 
+FOLDER = "test_progress"
 SECONDS = 20.0  # between two files: what a killed test loses at most
 
 
@@ -30,7 +31,7 @@ class TestProgress(Callback):
     """
 
     def __init__(self, folder: Path, *, resume: bool, checkpoint: Path):
-        self.folder = folder / "test_progress"
+        self.folder = folder / FOLDER
         self.resume = resume
         self.checkpoint = checkpoint
 
@@ -68,7 +69,7 @@ class TestProgress(Callback):
             shutil.rmtree(self.folder)
 
     def _read(self) -> dict[int, dict[str, Any]]:
-        files = sorted(self.folder.glob("[!.]*.pt"))
+        files = parts(self.folder.parent)
         if not files:
             raise ValueError(f"{self.folder}: no test was stopped here; leave out --resume")
         rows = {}
@@ -82,6 +83,11 @@ class TestProgress(Callback):
                 )
             rows |= content["rows"]
         return rows
+
+
+def parts(folder: Path) -> list[Path]:
+    """What a stopped test has left in a run's folder; a half-written file's name begins with a point."""
+    return sorted((folder / FOLDER).glob("[!.]*.pt"))
 
 
 def _about(trainer: Trainer, pl_module: LightningModule, checkpoint: Path) -> dict[str, str]:

@@ -1,9 +1,12 @@
-"""Logging to a service never stops a run."""
+"""Loggers of a configuration, and that logging to a service never stops a run."""
 
 import functools
+import os
 from collections.abc import Callable
+from netrc import NetrcParseError, netrc
 from typing import Any
 
+from jsonargparse import Namespace
 from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.utilities import rank_zero_warn
@@ -18,6 +21,26 @@ CALLS = (
     "after_save_checkpoint",
     "finalize",
 )
+
+
+def as_list(value: Any) -> list:
+    """What a configuration gives as nothing, one or a list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def wandb_loggers(loggers: Any) -> list:
+    """The nodes of ``trainer.logger`` that name W&B's."""
+    nodes = [logger for logger in as_list(loggers) if isinstance(logger, dict | Namespace)]
+    return [node for node in nodes if str(node.get("class_path", "")).endswith("WandbLogger")]
+
+
+def logged_in_to_wandb() -> bool:
+    if "WANDB_API_KEY" in os.environ:
+        return True
+    try:
+        return netrc().authenticators("api.wandb.ai") is not None
+    except (FileNotFoundError, NetrcParseError):
+        return False
 
 
 def drop_failing_loggers(trainer: Trainer) -> None:
