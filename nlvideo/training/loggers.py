@@ -8,8 +8,10 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning import Trainer
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
+
+from nlvideo.run import MetricsLogger
 
 CALLS = (
     "log_metrics",
@@ -45,7 +47,7 @@ def logged_in_to_wandb() -> bool:
 
 def drop_failing_loggers(trainer: Trainer) -> None:
     """A logger that does not start is left out, with its own words; one that fails later, from then on. Not so the
-    CSVLogger of the run's folder: a run that cannot write there cannot save its checkpoints either."""
+    MetricsLogger of the run's folder: a run that cannot write there cannot save its checkpoints either."""
     started = []
     for logger in trainer.loggers:
         try:
@@ -56,7 +58,7 @@ def drop_failing_loggers(trainer: Trainer) -> None:
             started.append(logger)
     trainer.loggers = started
     for logger in started:
-        if type(logger) is not CSVLogger:
+        if not isinstance(logger, MetricsLogger):
             for name in CALLS:
                 if hasattr(logger, name):
                     setattr(logger, name, _guarded(getattr(logger, name), logger, trainer))
