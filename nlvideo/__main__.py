@@ -3,7 +3,7 @@
 import os
 import sys
 
-from nlvideo.endings import ending
+from nlvideo.exit_codes import exit_code
 
 HELP = """\
 nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
@@ -50,7 +50,7 @@ def main(args: list[str] | None = None) -> int:
 
             cli.VideoCLI(args)
     except Exception as error:
-        end = ending(error)
+        end = exit_code(error)
         if end is None or os.environ.get("NLVIDEO_DEBUG"):
             raise
         if end.line:

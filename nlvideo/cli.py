@@ -20,17 +20,17 @@ from nlvideo import checkpoint
 from nlvideo.data.module import VideoData
 from nlvideo.evaluation.progress import TestProgress
 from nlvideo.evaluation.report import EvaluationReport
-from nlvideo.run import RunFolder, forget_run, metrics_logger
 from nlvideo.task import VideoClassifier
+from nlvideo.training.checkpointing import AtomicIO, PreemptionCheckpoint
 from nlvideo.training.epoch_means import EpochMeans
-from nlvideo.training.guards import BeforeTraining, FiniteLoss
-from nlvideo.training.keeping import AtomicIO, KeepLast
 from nlvideo.training.loggers import as_list, drop_failing_loggers, logged_in_to_wandb, wandb_loggers
-from nlvideo.training.panels import Panels
-from nlvideo.training.resuming import earlier_run
+from nlvideo.training.resume import find_resumable_run
+from nlvideo.training.run_folder import RunFolder, forget_run, metrics_logger
+from nlvideo.training.sanity_checks import BeforeTraining, FiniteLoss
 from nlvideo.training.sharding import resolve_strategy
 from nlvideo.training.sync_bn import SyncNorms
 from nlvideo.training.throughput import Throughput
+from nlvideo.training.wandb_media import WandbMedia
 
 
 class Parser(LightningArgumentParser):
@@ -128,7 +128,7 @@ class VideoCLI(LightningCLI):
                 forget_run(self.folder)
             return
         if not config.ckpt_path:
-            found = earlier_run(self.folder, self._config_values())
+            found = find_resumable_run(self.folder, self._config_values())
             if found is None:
                 return
             config.ckpt_path = str(found)
@@ -169,7 +169,7 @@ class VideoCLI(LightningCLI):
         self.model.run_config = yaml.safe_load(config_text)
         settings = self.config_init[self.subcommand]
         config = {**settings.trainer, **kwargs}
-        callbacks: list[Callback] = [RunFolder(self.folder, config_text), Panels()]
+        callbacks: list[Callback] = [RunFolder(self.folder, config_text), WandbMedia()]
         loggers = [logger for logger in as_list(config["logger"]) if not isinstance(logger, bool)]
         if self.subcommand == "fit":
             guard = FiniteLoss()
@@ -181,7 +181,7 @@ class VideoCLI(LightningCLI):
                 save_on_train_epoch_end=False,  # so that last.ckpt, written after it, knows what the best is
                 enable_version_counter=False,
             )
-            last = KeepLast(self.folder, settings.checkpoint_minutes, guard, same_ranks=self.same_command)
+            last = PreemptionCheckpoint(self.folder, settings.checkpoint_minutes, guard, same_ranks=self.same_command)
             callbacks = [BeforeTraining(self.folder), guard, EpochMeans(), *callbacks, Throughput(), best, last]
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
         else:

@@ -16,15 +16,17 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from nlvideo import checkpoint as checkpoints
-from nlvideo.data.footage import Footage
-from nlvideo.evaluation.voting import Evaluation, Votes, score_views
+from nlvideo.data.eval_dataset import DecodedVideo
+from nlvideo.data.transforms import normalize
+from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
 from nlvideo.models import Backbone
-from nlvideo.models.bfloat16 import refuse_short_clips
-from nlvideo.models.freeze import frozen_at_zero
+from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
+from nlvideo.models.batch_norm import frozen_at_zero
+from nlvideo.models.compile import compile_blocks
 from nlvideo.models.inference import inference_copy
-from nlvideo.models.regions import checkpoint_stages, compile_regions
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import ends_training, update_statistics
+from nlvideo.training.sanity_checks import refuse_short_clips
 from nlvideo.training.sharding import whole_copy
 
 
@@ -54,8 +56,8 @@ class VideoClassifier(LightningModule):
             running averages.
         channels_last: the memory layout in which bf16 convolutions are fastest: channels of a place side by side.
         compile: torch.compile, in training. The first steps take minutes.
-        checkpoint_stages: of these stages the backward pass computes activations once more in place of keeping them:
-            less memory, and more time. [res2, res3] have the largest maps.
+        activation_checkpoint_stages: of these stages the backward pass computes activations once more in place of
+            keeping them: less memory, and more time. [res2, res3] have the largest maps.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class VideoClassifier(LightningModule):
         precise_bn: int = 0,
         channels_last: bool = False,
         compile: bool = False,
-        checkpoint_stages: tuple[str, ...] = (),
+        activation_checkpoint_stages: tuple[str, ...] = (),
     ):
         super().__init__()
         self.net = net
@@ -92,8 +94,8 @@ class VideoClassifier(LightningModule):
         self.precise_bn = precise_bn
         self.channels_last = channels_last
         self.compiled = compile
-        self.checkpoint_stages = checkpoint_stages
-        self.votes = Votes()
+        self.activation_checkpoint_stages = activation_checkpoint_stages
+        self.video_scores = VideoScores()
         self._inference: list[Backbone] = []  # a list: its weights are none of this module's
         self.evaluation: Evaluation | None = None
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
@@ -102,7 +104,7 @@ class VideoClassifier(LightningModule):
         """uint8 [B, V, C, T, H, W] -> logits (B, V, K); in training (B, V, L, K) where the head has L classifiers."""
         layout = torch.channels_last_3d if self.channels_last else torch.contiguous_format
         views = video.flatten(0, 1).contiguous(memory_format=layout)  # while they are bytes
-        logits = self.net(checkpoints.normalise(views, self.mean, self.std))
+        logits = self.net(normalize(views, self.mean, self.std))
         return logits.float().unflatten(0, video.shape[:2])
 
     def setup(self, stage: str) -> None:
@@ -121,8 +123,8 @@ class VideoClassifier(LightningModule):
             if "bf16" in self.trainer.precision and self.trainer.strategy.root_device.type == "cpu":
                 refuse_short_clips(self.net)
             if self.compiled:
-                compile_regions(self.net)
-            checkpoint_stages(self.net, self.checkpoint_stages)
+                compile_blocks(self.net)
+            activation_checkpoint_stages(self.net, self.activation_checkpoint_stages)
 
     def on_fit_start(self) -> None:
         if dead := frozen_at_zero(self.net):
@@ -151,13 +153,13 @@ class VideoClassifier(LightningModule):
         # Of this process; unread videos are rare enough that the sum over processes says it all.
         self.log("data/failed", float(self.trainer.datamodule.num_failed), sync_dist=True, reduce_fx="sum")
 
-    def validation_step(self, videos: list[Footage], batch_index: int) -> None:
+    def validation_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
         self._evaluation_step(videos, "val")
 
-    def test_step(self, videos: list[Footage], batch_index: int) -> None:
+    def test_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
         self._evaluation_step(videos, "test")
 
-    def _evaluation_step(self, videos: list[Footage], split: str) -> None:
+    def _evaluation_step(self, videos: list[DecodedVideo], split: str) -> None:
         if not videos:  # none of this batch could be read, or it is there for the other processes' sake
             return
         net = self._inference[0] if self._inference else self.net
@@ -169,12 +171,12 @@ class VideoClassifier(LightningModule):
         }
         for i, video in enumerate(videos):
             of_video = {level: of_videos[i] for level, of_videos in scores.items()}
-            self.votes.add(video, of_video, self.keep_view_scores)
+            self.video_scores.add(video, of_video, self.keep_view_scores)
 
     def on_validation_start(self) -> None:
         if self.precise_bn and ends_training(self.trainer):
             loader = self.trainer.train_dataloader
-            videos = (checkpoints.normalise(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
+            videos = (normalize(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
             update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
         if isinstance(self.net, FSDPModule):
             self._inference = [whole_copy(self.net)]
@@ -191,11 +193,11 @@ class VideoClassifier(LightningModule):
         self._finish_evaluation("test", self.trainer.test_dataloaders)
 
     def _finish_evaluation(self, split: str, loader: DataLoader) -> None:
-        self.votes.gather()
-        self.evaluation = self.votes.evaluation(len(loader.dataset))
+        self.video_scores.gather()
+        self.evaluation = self.video_scores.evaluation(len(loader.dataset))
         for level, values in self.evaluation.levels.items():
             self.log_dict({f"{split}/{level}_{name}": value for name, value in values.items()})
-        self.votes = Votes()
+        self.video_scores = VideoScores()
         self._inference = []
 
     @property

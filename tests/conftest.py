@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from nlvideo.__main__ import main
-from nlvideo.data.encode import write_video
-from nlvideo.data.visitors import make_visitors
+from nlvideo.data.prepare.encode import write_video
+from nlvideo.visitors.dataset import make_visitors
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from nlvideo import run as run_module
 from nlvideo.__main__ import main
 from nlvideo.checkpoint import build
+from nlvideo.training import run_folder as run_module
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -54,7 +54,7 @@ def smoke(visitors, tmp_path_factory):
             "data.val": visitors / "val.csv",
             # Behind pool2 of the longest clips' network stand 16 groups.
             "data.clip_frames": 32 if content["data"]["clip_frames"] == 128 else 8,
-            "data.stride": 1,
+            "data.frame_interval": 1,
             "data.short_side": "null",
             "data.eval_short_side": "null",
             "data.crop_size": 32,

@@ -11,7 +11,7 @@ import yaml
 
 from nlvideo.__main__ import main
 from nlvideo.checkpoint import build
-from nlvideo.cost import count_cost
+from nlvideo.cost.count import count_cost
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -112,8 +112,8 @@ def run(options: argparse.Namespace, left: list, plans: list) -> None:
         return
     if options.slurm:
         raise ValueError("--slurm has no effect without --launcher slurm")
-    slots = ablation.make_slots(options.jobs, devices)
-    ablation.Runner(left, options.output, slots, fail_fast=options.fail_fast, after_each=report).work()
+    resources = ablation.make_resources(options.jobs, devices)
+    ablation.Runner(left, options.output, resources, fail_fast=options.fail_fast, after_each=report).work()
 
 
 if __name__ == "__main__":

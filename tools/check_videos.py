@@ -18,10 +18,10 @@ from pathlib import Path
 
 from rich.progress import track
 
-from nlvideo.data.checking import CLEAN, PROBLEMS, Check, check_video
 from nlvideo.data.listing import relative_to, write_manifest
 from nlvideo.data.manifest import Sample, read_manifest
-from nlvideo.data.parallel import Lost, run_each
+from nlvideo.data.prepare.check import CLEAN, PROBLEMS, Check, check_video
+from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
 # Videos in the copies and splits that published numbers were measured on.
 KNOWN = {
@@ -36,7 +36,7 @@ KNOWN = {
     "hmdb51_train": {3570: "all of a split"},
     "hmdb51_test": {1530: "all of a split"},
 }
-REPORT = ("path", "size", "modified", "status", "num_frames", "promised", "fps", "width", "height", "codec", "words")
+REPORT = ("path", "size", "modified", "status", "num_frames", "promised", "fps", "width", "height", "codec", "message")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -67,7 +67,7 @@ def read_report(path: Path) -> dict[str, dict]:
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
-        return {row["path"]: row for row in csv.DictReader(file) if row["words"] is not None}
+        return {row["path"]: row for row in csv.DictReader(file) if row["message"] is not None}
 
 
 def same_limit(row: dict, min_frames: int) -> bool:
@@ -90,7 +90,7 @@ def check_all(samples: list[Sample], report: Path, options: argparse.Namespace) 
         writer.writerows(row for path, row in rows.items() if path in current)
         results = run_each(call, todo, workers=options.workers, seconds=options.seconds)
         for path, result in track(results, "decoding", total=len(todo)):
-            check = Check("corrupt", words=result.words) if isinstance(result, Lost) else result
+            check = Check("corrupt", message=result.message) if isinstance(result, WorkerFailure) else result
             size, modified = stamp(path)
             rows[str(path)] = {"path": str(path), "size": size, "modified": modified, **vars(check)}
             writer.writerow(rows[str(path)])
@@ -107,7 +107,7 @@ def summarise(samples: list[Sample], rows: dict[str, dict], known: str | None) -
         print(f"{statuses[status]} {status} ({meaning}):")
         examples = [rows[str(sample.path)] for sample in samples if rows[str(sample.path)]["status"] == status]
         for row in examples[:5]:
-            print(f"    {row['path']}: {row['words']}")
+            print(f"    {row['path']}: {row['message']}")
         if len(examples) > 5:
             print("    ..")
     codecs = Counter(rows[str(sample.path)]["codec"] for sample in samples)

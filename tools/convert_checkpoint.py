@@ -1,7 +1,7 @@
 """Makes a checkpoint of nlvideo out of another codebase's weights, and beside it the configuration of its network.
 
 python tools/convert_checkpoint.py I3D_8x8_R50.pyth -o i3d.ckpt --classes data/kinetics400/classes.txt
-python tools/convert_checkpoint.py i3d_nonlocal_32x2.pkl -o nl.ckpt --set geometry=32x2 --set pairwise=dot_product
+python tools/convert_checkpoint.py i3d_nonlocal_32x2.pkl -o nl.ckpt --set temporal_stride=4 --set pairwise=dot_product
 
 Reads video-nonlocal-net's pickles, SlowFast, pytorchvideo, mmaction2, and image ResNets of torchvision and timm.
 """
@@ -25,8 +25,8 @@ def build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="what weights cannot tell: geometry, pool1, dropout; arch, of image networks; of non-local blocks "
-        "pairwise, scale, subsample, project_first, domain, and temporal_groups of those in res3",
+        help="what weights cannot tell: temporal_stride, pool1, dropout; arch, of image networks; of non-local blocks "
+        "pairwise, scale, subsample, pool_after_projection, domain, and temporal_groups of those in res3",
     )
     return parser
 
@@ -56,14 +56,18 @@ def recipe(net) -> dict:
     node["init_args"].pop("num_classes")  # data.num_classes
     return {
         "model": {"net": node, "mean": pre["mean"], "std": pre["std"]},
-        "data": {"num_classes": net.num_classes, "clip_frames": pre["clip_frames"], "stride": pre["stride"]},
+        "data": {
+            "num_classes": net.num_classes,
+            "clip_frames": pre["clip_frames"],
+            "frame_interval": pre["frame_interval"],
+        },
     }
 
 
 def parse_override(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"{text!r}: expected KEY=VALUE, such as geometry=32x2")
+        raise ValueError(f"{text!r}: expected KEY=VALUE, such as temporal_stride=4")
     return name, yaml.safe_load(value)
 
 

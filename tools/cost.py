@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nlvideo.configuration import configuration
 from nlvideo.console import console
-from nlvideo.cost_tables import Job, comparison_table, published_tables, stage_table
+from nlvideo.cost.tables import NetworkSpec, comparison_table, published_tables, stage_table
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,9 +36,9 @@ def main() -> int:
             tables = published_tables()
         else:
             config = [argument for path in options.config for argument in ("-c", path)]
-            jobs = {Path(options.config[-1]).stem: Job.of(configuration([*config, *overrides]))}
+            jobs = {Path(options.config[-1]).stem: NetworkSpec.of(configuration([*config, *overrides]))}
             for path in options.against:
-                jobs[Path(path).stem] = Job.of(configuration(["-c", path, *overrides]))
+                jobs[Path(path).stem] = NetworkSpec.of(configuration(["-c", path, *overrides]))
             tables = [comparison_table(jobs) if options.against else stage_table(*jobs.values())]
     except (ValueError, OSError) as error:
         print(f"cost: {error}", file=sys.stderr)

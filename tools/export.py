@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import nlvideo
-from nlvideo.export import export
+from nlvideo.checkpoint.export import export
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -11,8 +11,8 @@ import sys
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nlvideo.data import visitors
-from nlvideo.data.visitors_scene import (
+from nlvideo.visitors import dataset as visitors
+from nlvideo.visitors.scene import (
     COLOURS,
     IDENTITIES,
     MAX_VISIT_FRAMES,
@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def make(arguments: argparse.Namespace) -> visitors.Made:
+def make(arguments: argparse.Namespace) -> visitors.DatasetInfo:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns) as progress:
 

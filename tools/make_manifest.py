@@ -18,7 +18,7 @@ from rich.progress import track
 
 from nlvideo.data import formats
 from nlvideo.data.listing import probe, relative_to, write_manifest
-from nlvideo.data.parallel import Lost, run_each
+from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
 SECONDS = 60  # to open one video
 
@@ -88,7 +88,7 @@ def main() -> int:
         rows = []
         for path, label, name in entries:
             details = found.get(path) or {}
-            details = {} if isinstance(details, Lost) else details
+            details = {} if isinstance(details, WorkerFailure) else details
             rows.append({"path": relative_to(path, options.manifest.parent), "label": label, "id": name, **details})
         write_manifest(options.manifest, rows, listing.classes)
     except (ValueError, OSError) as error:

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from nlvideo.console import console
 from nlvideo.evaluation import scoring
+from nlvideo.evaluation.plots import plot_confusion
 from nlvideo.evaluation.predictions import Predictions, read_predictions
-from nlvideo.plots import plot_confusion
 
 SHOWN = 10  # classes, pairs and missing videos
 

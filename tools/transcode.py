@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from nlvideo.data.decode import DecodeError, Video
 from nlvideo.data.listing import write_manifest
 from nlvideo.data.manifest import Sample, read_manifest
-from nlvideo.data.parallel import Lost, run_each
+from nlvideo.data.prepare.transcode import transcode
+from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.transcoding import transcode
+from nlvideo.data.video.decode import DecodeError, Video
 
 MEASURED = 20  # videos whose decoding is timed before and after
 
@@ -77,10 +77,10 @@ def main() -> int:
         failed = {}
         results = run_each(call, todo, workers=options.workers, seconds=options.seconds)
         for (source, _), result in track(results, "transcoding", total=len(todo)):
-            if isinstance(result, Lost):
-                failed[source] = f"{source}: {result.words}"
-            elif result.words:
-                failed[source] = result.words
+            if isinstance(result, WorkerFailure):
+                failed[source] = f"{source}: {result.message}"
+            elif result.message:
+                failed[source] = result.message
         done = [sample for sample in samples if sample.path not in failed]
         classes = options.manifest.parent / "classes.txt"
         write_manifest(
@@ -97,8 +97,8 @@ def main() -> int:
     except KeyboardInterrupt:
         print("transcode: interrupted; run it again to go on", file=sys.stderr)
         return 130
-    for words in failed.values():
-        print(f"left out: {words}")
+    for message in failed.values():
+        print(f"left out: {message}")
     if done:
         report(done, places)
     print(f"{options.folder / options.manifest.with_suffix('.csv').name}: {len(done)} of {len(samples)} videos")

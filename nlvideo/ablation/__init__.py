@@ -7,7 +7,7 @@ results.py    what came out               tables.py, plots.py, report.py, wandb_
 """
 
 from nlvideo.ablation.execute import Runner
-from nlvideo.ablation.launch import make_slots
+from nlvideo.ablation.launch import make_resources
 from nlvideo.ablation.plan import Plan, all_runs, make_plans, parse_seeds, plan_table, seconds_per_work, take_shard
 from nlvideo.ablation.report import FILES, log_tables, result_tables, write_report
 from nlvideo.ablation.variants import check_common, read_sweeps, sweep_of_settings
@@ -20,7 +20,7 @@ __all__ = [
     "check_common",
     "log_tables",
     "make_plans",
-    "make_slots",
+    "make_resources",
     "parse_seeds",
     "plan_table",
     "read_sweeps",

@@ -13,7 +13,7 @@ KEPT_LINES = 100  # of a command's output, to find its error in
 
 
 @dataclass(frozen=True)
-class Slot:
+class Resources:
     """What one of the jobs that run side by side has of the machine.
 
     Attributes:
@@ -35,11 +35,11 @@ class Slot:
         return {**os.environ, **added}
 
 
-# (arguments of nlvideo, the run's log, slot, descriptor to keep open) -> what went wrong, in a line; None if nothing
-Launch = Callable[[Sequence[str], Path, Slot, int], str | None]
+# (arguments of nlvideo, the run's log, resource, descriptor to keep open) -> what went wrong, in a line, or None
+Launch = Callable[[Sequence[str], Path, Resources, int], str | None]
 
 
-def make_slots(jobs: int | None, devices: Sequence[str]) -> list[Slot]:
+def make_resources(jobs: int | None, devices: Sequence[str]) -> list[Resources]:
     """One for each job: devices and CPU cores divided among them; jobs are as many as the devices unless given.
 
     Raises:
@@ -49,13 +49,13 @@ def make_slots(jobs: int | None, devices: Sequence[str]) -> list[Slot]:
         raise ValueError(f"--jobs {jobs}: expected at least 1")
     jobs = jobs or max(len(devices), 1)
     if jobs == 1:
-        return [Slot(",".join(devices) or None)]
+        return [Resources(",".join(devices) or None)]
     cores = max(len(os.sched_getaffinity(0)) // jobs, 1)
     shares = [",".join(devices[i::jobs]) or devices[i % len(devices)] if devices else None for i in range(jobs)]
-    return [Slot(share, cores, shown=False) for share in shares]
+    return [Resources(share, cores, shown=False) for share in shares]
 
 
-def in_subprocess(arguments: Sequence[str], log: Path, slot: Slot, kept: int) -> str | None:
+def in_subprocess(arguments: Sequence[str], log: Path, resource: Resources, kept: int) -> str | None:
     """Runs `nlvideo` with these arguments; its output is appended to the log. `kept` stays open in it."""
     last = deque(maxlen=KEPT_LINES)
     with (
@@ -66,7 +66,7 @@ def in_subprocess(arguments: Sequence[str], log: Path, slot: Slot, kept: int) ->
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=slot.environment(),
+            env=resource.environment(),
             pass_fds=(kept,),
         ) as process,
     ):
@@ -74,7 +74,7 @@ def in_subprocess(arguments: Sequence[str], log: Path, slot: Slot, kept: int) ->
             file.write(line)
             file.flush()
             last.append(line.strip())
-            if slot.shown and line.startswith("epoch "):
+            if resource.shown and line.startswith("epoch "):
                 print(f"  {line}", end="", flush=True)
     if process.returncode == 0:
         return None

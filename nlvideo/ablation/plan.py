@@ -18,8 +18,8 @@ from nlvideo.ablation.runs import Run, is_finished, seconds
 from nlvideo.ablation.variants import Sweep, Variant
 from nlvideo.ablation.wandb_group import in_group
 from nlvideo.configuration import configuration
-from nlvideo.cost import Cost, count_cost
-from nlvideo.cost_tables import Job
+from nlvideo.cost.count import Cost, count_cost
+from nlvideo.cost.tables import NetworkSpec
 from nlvideo.models import Backbone
 
 # Settings that do not change what a run learns: its key leaves them out.
@@ -83,7 +83,7 @@ def make_plan(sweep: Sweep, base: Sequence[str], seeds: Sequence[int]) -> Plan:
     """
     rows = [_row(sweep, variant, base, seeds) for variant in sweep.variants]
     if sweep.each_position:
-        net = Job.of(Plan(sweep, tuple(rows)).baseline.config).net
+        net = NetworkSpec.of(Plan(sweep, tuple(rows)).baseline.config).net
         rows += [_row(sweep, variant, base, seeds) for variant in _positions(sweep, net)]
     return Plan(sweep, tuple(rows))
 
@@ -109,7 +109,7 @@ def _row(sweep: Sweep, variant: Variant, base: Sequence[str], seeds: Sequence[in
     arguments = [*base, *variant.arguments()]
     try:
         config = configuration(arguments)
-        job = Job.of(config)
+        job = NetworkSpec.of(config)
         cost = count_cost(job.net, job.clip)
     except (ValueError, RuntimeError, ArgumentError) as error:  # torch's own, for a clip too small for the network
         reason = " ".join(str(error).split())
@@ -150,7 +150,7 @@ def all_runs(plans: Sequence[Plan]) -> list[Run]:
 
 
 def take_shard(runs: Sequence[Run], shard: str) -> list[Run]:
-    """Part I of N, from ``I/N`` with I from 1: every N-th run.
+    """StageCost I of N, from ``I/N`` with I from 1: every N-th run.
 
     Raises:
         ValueError: the shard is not of that form.

@@ -94,7 +94,7 @@ def plot_curves(plans: Sequence[Plan], output: Path) -> None:
 
 
 def _figure(num_panels: int, width: float = SIZE + 1) -> tuple[Figure, list[Axes]]:
-    """Panels in rows of two, or of three where that fills them."""
+    """WandbMedia in rows of two, or of three where that fills them."""
     columns = num_panels if num_panels <= 3 else 2
     rows = -(-num_panels // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(width * columns, SIZE * rows), squeeze=False)

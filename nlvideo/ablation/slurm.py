@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from nlvideo.ablation.execute import attempt
-from nlvideo.ablation.launch import Slot, in_subprocess
+from nlvideo.ablation.execute import run_one
+from nlvideo.ablation.launch import Resources, in_subprocess
 from nlvideo.ablation.runs import Run, failed_at
 from nlvideo.console import console
 
@@ -48,8 +48,8 @@ def run_on_slurm(
     jobs = {}
     with executor.batch():
         for run in runs:
-            slot = Slot(shown=False)
-            jobs[executor.submit(partial(attempt, run, output, slot, in_subprocess, forgiven[run.key]))] = run
+            resource = Resources(shown=False)
+            jobs[executor.submit(partial(run_one, run, output, resource, in_subprocess, forgiven[run.key]))] = run
     for job in submitit.helpers.as_completed(list(jobs)):
         error = job.exception()
         said = f"ended before its time: {' '.join(str(error).split())[:400]}" if error else job.result()

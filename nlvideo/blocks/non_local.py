@@ -41,7 +41,7 @@ class NonLocal(Block):
         bottleneck: D = C / bottleneck.
         subsample: keys and values are max-pooled by 1x2x2, a quarter of the pairs (section 3.3). Without effect on
             sequences.
-        project_first: phi and g before that pooling (mmaction2's order) instead of after it (the paper's code).
+        pool_after_projection: phi and g before that pooling (mmaction2's order) instead of after it (the paper's code).
             The two are not equal.
         scale: scores times D^-0.5 before the softmax. None: on for ``embedded_gaussian`` (the paper's code),
             off for ``gaussian`` (Eq. 2).
@@ -69,7 +69,7 @@ class NonLocal(Block):
         pairwise: Pairwise = "embedded_gaussian",
         bottleneck: int = 2,
         subsample: bool = True,
-        project_first: bool = False,
+        pool_after_projection: bool = False,
         scale: bool | None = None,
         domain: Domain = "spacetime",
         temporal_groups: int = 1,
@@ -91,8 +91,10 @@ class NonLocal(Block):
                 "NonLocal: domain 'time' compares a place with itself at other times, and pooling over space would "
                 "merge places; set subsample to false"
             )
-        if project_first and not subsample:
-            raise ValueError("NonLocal: project_first is an order of pooling, but subsample is false; set one of them")
+        if pool_after_projection and not subsample:
+            raise ValueError(
+                "NonLocal: pool_after_projection is an order of pooling, but subsample is false; set one of them"
+            )
         if temporal_groups < 1 or (temporal_groups > 1 and domain == "space"):
             raise ValueError(
                 f"NonLocal: temporal_groups {temporal_groups} with domain {domain!r}; expected at least 1, "
@@ -101,7 +103,7 @@ class NonLocal(Block):
         inner = channels // bottleneck
         self.pairwise = pairwise
         self.subsample = subsample
-        self.project_first = project_first
+        self.pool_after_projection = pool_after_projection
         self.domain = domain
         self.temporal_groups = temporal_groups
 
@@ -144,7 +146,7 @@ class NonLocal(Block):
         """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and
         key have C channels."""
         query = self.conv_theta(x)
-        if self.project_first:
+        if self.pool_after_projection:
             key, value = self._pool(self.conv_phi(x)), self._pool(self.conv_g(x))
         else:
             pooled = self._pool(x)

@@ -1,6 +1,6 @@
 """The network that weights belong to, read from their names and shapes.
 
-Names are ours (`nlvideo.checkpoint.sources`); shapes are [O, I, T, H, W], or [O, I, H, W] of image networks.
+Names are ours (`nlvideo.checkpoint.codebases`); shapes are [O, I, T, H, W], or [O, I, H, W] of image networks.
 """
 
 import re
@@ -10,13 +10,13 @@ from typing import Any
 from torch import Tensor
 
 from nlvideo.blocks import NonLocal
-from nlvideo.checkpoint.sources import HEAD, STAGES, STEM, Source
+from nlvideo.checkpoint.codebases import HEAD, STAGES, STEM, Source
 from nlvideo.models import Insert
 from nlvideo.models.resnet3d import DEPTHS
 
 # What weights cannot tell, and whoever converts may know better than the source's default.
-NET_CHOICES = ("geometry", "pool1", "dropout")
-BLOCK_CHOICES = ("pairwise", "scale", "subsample", "project_first", "domain")
+NET_CHOICES = ("temporal_stride", "pool1", "dropout")
+BLOCK_CHOICES = ("pairwise", "scale", "subsample", "pool_after_projection", "domain")
 
 
 def read_architecture(weights: dict[str, Tensor], source: Source, subsampled: bool, given: dict[str, Any]) -> dict:
@@ -121,6 +121,6 @@ def _read_non_local(weights: dict[str, Tensor], source: Source, subsampled: bool
     settings["pairwise"] = pairwise or settings["pairwise"]
     if settings["pairwise"] != "embedded_gaussian" and "scale" not in given:
         settings["scale"] = None  # of the embedded gaussian's softmax only
-    if not settings["subsample"] and "project_first" not in given:
-        settings["project_first"] = False
+    if not settings["subsample"] and "pool_after_projection" not in given:
+        settings["pool_after_projection"] = False
     return settings

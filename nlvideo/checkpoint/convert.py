@@ -10,18 +10,18 @@ import yaml
 from torch import Tensor
 
 from nlvideo.checkpoint.architecture import read_architecture
+from nlvideo.checkpoint.codebases import SLOWFAST, Source, recognise
 from nlvideo.checkpoint.files import read_file, unpack
-from nlvideo.checkpoint.ours import is_ours
-from nlvideo.checkpoint.sources import SLOWFAST, Source, recognise
-from nlvideo.checkpoint.transfer import match
+from nlvideo.checkpoint.native import is_ours
+from nlvideo.checkpoint.state_dict_matching import match
 from nlvideo.models import ResNet3d
 
-# Clip lengths and strides that published networks were trained with: by geometry, and with frozen affines.
-CLIPS = {"8x8": (8, 8), "32x2": (32, 2), "affine": (32, 4)}
+# Clip lengths and frame intervals of published networks: by the temporal stride of the stem, and with frozen affines.
+CLIPS = {1: (8, 8), 4: (32, 2), "affine": (32, 4)}
 
 
 @dataclass
-class Foreign:
+class ExternalWeights:
     """The weights of another codebase.
 
     Attributes:
@@ -51,8 +51,8 @@ def convert(path: str | Path, **overrides: Any) -> ResNet3d:
 
     Args:
         path: the file.
-        overrides: geometry, pool1 and dropout of `ResNet3d`, arch for image networks; pairwise, scale, subsample,
-            project_first and domain of `NonLocal`; temporal_groups of those in res3.
+        overrides: temporal_stride, pool1 and dropout of `ResNet3d`, arch for image networks; pairwise, scale,
+            subsample, pool_after_projection and domain of `NonLocal`; temporal_groups of those in res3.
 
     Raises:
         ValueError: the file cannot be loaded safely or is of no codebase known here, an entry of it is not explained,
@@ -62,13 +62,13 @@ def convert(path: str | Path, **overrides: Any) -> ResNet3d:
     if is_ours(content):
         raise ValueError(f"checkpoint {path}: is nlvideo's own; nlvideo.load reads it")
     try:
-        return _convert(read_foreign(content, path), overrides)
+        return _convert(read_external(content, path), overrides)
     except ValueError as error:
         prefix = "" if str(path) in str(error) else f"{path}: "
         raise ValueError(f"{prefix}{error}") from error
 
 
-def read_foreign(content: Any, path: str | Path) -> Foreign:
+def read_external(content: Any, path: str | Path) -> ExternalWeights:
     """The weights in the content of another codebase's file, by our names.
 
     Raises:
@@ -97,7 +97,7 @@ def read_foreign(content: Any, path: str | Path) -> Foreign:
         notes.append(f"not weights: {', '.join(sorted(map(str, rest)))}")
     subsampled = source.subsampled is not None and any(source.subsampled in name for name in weights)
     hints = _read_slowfast_config(rest.get("cfg")) if source is SLOWFAST else {}
-    return Foreign(source, ours, subsampled, notes, hints)
+    return ExternalWeights(source, ours, subsampled, notes, hints)
 
 
 def _read_slowfast_config(cfg: Any) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _read_slowfast_config(cfg: Any) -> dict[str, Any]:
     return {"pairwise": {"softmax": "embedded_gaussian"}.get(instantiation, instantiation)}
 
 
-def _convert(foreign: Foreign, overrides: dict[str, Any]) -> ResNet3d:
+def _convert(foreign: ExternalWeights, overrides: dict[str, Any]) -> ResNet3d:
     source, notes = foreign.source, list(foreign.notes)
     has_blocks = any(".after." in name for name in foreign.weights)
     given = {**(foreign.hints if has_blocks else {}), **overrides}
@@ -143,12 +143,12 @@ def _convert(foreign: Foreign, overrides: dict[str, Any]) -> ResNet3d:
     if transfer.inflated:
         notes.append(f"{len(transfer.inflated)} image convolutions made three-dimensional")
 
-    num_frames, stride = CLIPS["affine" if settings["freeze_bn"] == "affine" else settings["geometry"]]
+    num_frames, frame_interval = CLIPS["affine" if settings["freeze_bn"] == "affine" else settings["temporal_stride"]]
     mean, std = source.normalisation
     net.class_names = [f"class {label}" for label in range(net.num_classes)]
     net.preprocessing = {
         "clip_frames": num_frames,
-        "stride": stride,
+        "frame_interval": frame_interval,
         "kind": "dense",
         "target_fps": None,
         "short_side": 256,
@@ -165,12 +165,12 @@ def _is_inner_bias(name: str) -> bool:
     return re.search(r"\.after\.conv_(theta|phi|g)\.bias$", name) is not None
 
 
-def _report(foreign: Foreign, settings: dict[str, Any], notes: list[str], given: dict[str, Any]) -> str:
+def _report(foreign: ExternalWeights, settings: dict[str, Any], notes: list[str], given: dict[str, Any]) -> str:
     source = foreign.source
     inserts = settings.get("after", [])
     inserts = inserts if isinstance(inserts, list) else [inserts]
     block = inserts[0].block.keywords if inserts else {}
-    assumed = {name: settings[name] for name in ("geometry", "pool1")}
+    assumed = {name: settings[name] for name in ("temporal_stride", "pool1")}
     assumed |= {name: value for name, value in block.items() if name in (*source.block_settings, "temporal_groups")}
     read = {name: value for name, value in settings.items() if name not in (*assumed, "after")}
     if inserts:

@@ -1,1 +1,1 @@
-"""From a list of videos to batches of clips. Import from the modules: `nlvideo.data.visitors` needs no torch."""
+"""From a list of videos to batches of clips. Import from the modules: `nlvideo.visitors.dataset` needs no torch."""

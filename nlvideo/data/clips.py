@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlvideo.data.deadline import within
-from nlvideo.data.decode import DecodeError, Decoder, Video
-from nlvideo.data.reader import Prepare
+from nlvideo.data.timeout import run_with_timeout
+from nlvideo.data.video.decode import DecodeError, Decoder, Video
+from nlvideo.data.video.reader import Prepare
 
-SECONDS = 120.0  # to read one video; whoever needs longer hangs
+TIMEOUT = 120.0  # to read one video; whoever needs longer hangs
 
 
 def read_clips(
@@ -20,7 +20,7 @@ def read_clips(
     *,
     prepare: Prepare = lambda frames: frames,
     decoder: Decoder = "pyav",
-    seconds: float = SECONDS,
+    timeout: float = TIMEOUT,
 ) -> tuple[Tensor, Tensor]:
     """The frames of some clips of a video, each read once however many clips it belongs to.
 
@@ -41,6 +41,6 @@ def read_clips(
         return video.frames(wanted, prepare), torch.from_numpy(position.reshape(indices.shape))
 
     try:
-        return within(seconds, read)
+        return run_with_timeout(timeout, read)
     except TimeoutError as error:
         raise DecodeError(f"{path}: reading it {error}") from error

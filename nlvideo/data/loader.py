@@ -4,22 +4,22 @@ from collections.abc import Iterator
 
 from torch.utils.data import DataLoader
 
-from nlvideo.data.dataset import Clips
 from nlvideo.data.failures import Failures, TooManyFailuresError
-from nlvideo.data.order import Order, Seeded, set_seed
+from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset, set_seed
+from nlvideo.data.train_dataset import Clips
 
 
 class TrainLoader(DataLoader):
-    """Of TrainClips in an Order: sets the seed of each step, knows where in the epoch it is, and stops, in this
-    process, where too many videos fail."""
+    """Training batches in the order of a ResumableDistributedSampler. Set the seed of each step, know the position in
+    the epoch, and raise in this process if too many videos fail."""
 
-    def __init__(self, dataset: Seeded, *, failures: Failures, sampler: Order, **options):
+    def __init__(self, dataset: SeededDataset, *, failures: Failures, sampler: ResumableDistributedSampler, **options):
         super().__init__(dataset, sampler=sampler, **options)
         self.failures = failures
         self._batches_given = 0
 
     def __iter__(self) -> Iterator[Clips]:
-        order: Order = self.sampler
+        order: ResumableDistributedSampler = self.sampler
         first = order.first_batch
         if first == 0:
             self.failures.start_epoch(len(order))
@@ -41,6 +41,6 @@ class TrainLoader(DataLoader):
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """The next pass begins there."""
-        order: Order = self.sampler
+        order: ResumableDistributedSampler = self.sampler
         order.first_batch = self._batches_given = state["samples"] // order.total_batch
         self.failures.start_epoch(len(order), state["failed"] if order.rank == 0 else 0)  # the first process wrote it

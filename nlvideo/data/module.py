@@ -8,18 +8,18 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from nlvideo.data.dataset import Clips, TrainClips, concatenate
-from nlvideo.data.decode import Decoder
+from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, collate_readable
 from nlvideo.data.failures import Failures
-from nlvideo.data.footage import EvalBatches, EvalVideos, Views, collate_readable
-from nlvideo.data.labels import mirror_table, mirrored_labels
+from nlvideo.data.flip_labels import flip_table, flipped_labels
 from nlvideo.data.loader import TrainLoader
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
-from nlvideo.data.mixing import mix_clips
-from nlvideo.data.order import Order, Seeded
+from nlvideo.data.mixup import mix_batch
 from nlvideo.data.protocols import SLIDING, TestProtocol, check_protocol
+from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.train_dataset import Clips, TrainClips, concatenate
 from nlvideo.data.transforms import Augment, check_sizes, train_transform
+from nlvideo.data.video.decode import Decoder
 
 
 class VideoData(LightningDataModule):
@@ -32,13 +32,13 @@ class VideoData(LightningDataModule):
         test: manifest of the test videos; `val` where it is left out.
         root: the folder from which a manifest's paths start; null is the manifest's own.
         clip_frames: T, frames of a clip.
-        stride: a clip takes every `stride`-th frame. A video too short for that repeats its last frame.
+        frame_interval: a clip takes every `frame_interval`-th frame. A video too short for that repeats its last frame.
         sampling: dense clips, or segments: one frame from each of T equal parts of the video.
-        target_fps: frame rate in which `stride` counts; null takes frames as they are stored.
+        target_fps: frame rate in which `frame_interval` counts; null takes frames as they are stored.
         short_side: training frames are resized so that the short side has a length drawn from these two; null
             leaves their size.
         crop_size: side of the square that training and clip level see, in pixels.
-        shift: pixels of repeated edge around a training frame before it is cropped: random shifts for frames no
+        crop_padding: pixels of repeated edge around a training frame before it is cropped: random shifts for frames no
             larger than the crop; with short_side null.
         flip: mirrors every other training clip. Where left and right are part of the label, false, or labels: a
             mirrored clip gets the class whose name has left and right exchanged.
@@ -54,7 +54,7 @@ class VideoData(LightningDataModule):
         eval_batch_size: videos of an evaluation batch, on each device.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
         decoder: the one that tries first; the other reads what it refuses.
-        seconds: a video that takes longer to read counts as unreadable.
+        decode_timeout: seconds; a video that takes longer to read counts as unreadable.
         max_failed: the training stops where more of an epoch than this cannot be read.
         seed: of the order of the training samples and of all their random draws. The command line sets it to
             seed_everything.
@@ -69,12 +69,12 @@ class VideoData(LightningDataModule):
         *,
         root: str | None = None,
         clip_frames: int = 8,
-        stride: int = 8,
+        frame_interval: int = 8,
         sampling: Literal["dense", "segments"] = "dense",
         target_fps: float | None = None,
         short_side: tuple[int, int] | None = (256, 320),
         crop_size: int = 224,
-        shift: int = 0,
+        crop_padding: int = 0,
         flip: bool | Literal["labels"] = True,
         augment: Augment | None = None,
         repeats: int = 1,
@@ -87,7 +87,7 @@ class VideoData(LightningDataModule):
         eval_batch_size: int = 1,
         num_workers: int | None = None,
         decoder: Decoder = "pyav",
-        seconds: float = 120.0,
+        decode_timeout: float = 120.0,
         max_failed: float = 0.05,
         seed: int = 0,
     ):
@@ -95,7 +95,7 @@ class VideoData(LightningDataModule):
         num_crops = (1 if protocol == "full" else 3) if num_crops is None else num_crops
         for name in (
             "clip_frames",
-            "stride",
+            "frame_interval",
             "crop_size",
             "repeats",
             "num_clips",
@@ -108,15 +108,15 @@ class VideoData(LightningDataModule):
         if batch_size % repeats:
             raise ValueError(f"data.batch_size: expected a multiple of data.repeats {repeats}, got {batch_size}")
         augment = augment or Augment()
-        check_sizes(short_side, crop_size, shift, augment)
-        self.clip_sampling = ClipSampling(clip_frames, stride, sampling, target_fps)
+        check_sizes(short_side, crop_size, crop_padding, augment)
+        self.clip_sampling = ClipSampling(clip_frames, frame_interval, sampling, target_fps)
         check_protocol(protocol, self.clip_sampling, num_crops)
         self.num_classes = num_classes
         self.manifests = {"train": train, "val": val, "test": test or val}
         self.root = root
         self.short_side = short_side
         self.crop_size = crop_size
-        self.shift = shift
+        self.crop_padding = crop_padding
         self.flip = flip
         self.augment = augment
         self.repeats = repeats
@@ -128,7 +128,7 @@ class VideoData(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = min(os.cpu_count() or 1, 8) if num_workers is None else num_workers
-        self.reading = {"decoder": decoder, "seconds": seconds}
+        self.reading = {"decoder": decoder, "timeout": decode_timeout}
         self.max_failed = max_failed
         self.seed = seed
         self.samples: dict[str, list[Sample]] = {}
@@ -145,7 +145,7 @@ class VideoData(LightningDataModule):
         """How a clip was cut when the network was trained: what `predict` has to repeat."""
         return {
             "clip_frames": self.clip_sampling.num_frames,
-            "stride": self.clip_sampling.stride,
+            "frame_interval": self.clip_sampling.frame_interval,
             "kind": self.clip_sampling.kind,
             "target_fps": self.clip_sampling.target_fps,
             "short_side": self.eval_short_side,
@@ -174,17 +174,17 @@ class VideoData(LightningDataModule):
                 f"data.batch_size to at most {most // num_ranks} (it is {self.batch_size})"
             )
         if self.flip == "labels":
-            rank_zero_info(mirror_table(self.class_names))
+            rank_zero_info(flip_table(self.class_names))
 
     def train_dataloader(self) -> DataLoader:
         mirrored = None
         if self.flip:
-            mirrored = mirrored_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
+            mirrored = flipped_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
         dataset = TrainClips(
             self.samples["train"],
             sampling=self.clip_sampling,
             transform=train_transform(
-                self.crop_size, short_side=self.short_side, shift=self.shift, augment=self.augment
+                self.crop_size, short_side=self.short_side, crop_padding=self.crop_padding, augment=self.augment
             ),
             mirrored=mirrored,
             repeats=self.repeats,
@@ -195,13 +195,15 @@ class VideoData(LightningDataModule):
         num_videos = self.batch_size // self.repeats
         rank, num_ranks = self._ranks()
         return TrainLoader(
-            Seeded(dataset),
+            SeededDataset(dataset),
             failures=self.failures,
-            sampler=Order(len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks),
+            sampler=ResumableDistributedSampler(
+                len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks
+            ),
             batch_size=num_videos,
             collate_fn=concatenate,
             # A worker may wait in vain for each video of a batch, and no longer.
-            timeout=self.reading["seconds"] * (num_videos + 1) if self.num_workers else 0,
+            timeout=self.reading["timeout"] * (num_videos + 1) if self.num_workers else 0,
             **self._workers(),
         )
 
@@ -215,28 +217,28 @@ class VideoData(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._eval_loader("test", done=self.done, num_clips=self.num_clips, protocol=self.protocol)
 
-    def views(self, split: str) -> dict[str, Views]:
+    def views(self, split: str) -> dict[str, ViewSpec]:
         """By level, the views that an evaluation of ``val`` or ``test`` judges a video by."""
-        clip = {"clip": Views(slice(0, 1), self.crop_size)}
+        clip = {"clip": ViewSpec(slice(0, 1), self.crop_size)}
         if split == "val":
             return clip
         crop = None if self.protocol == "full" else self.test_crop_size
         trained_crop = self.crop_size if self.protocol in SLIDING else None
-        return {**clip, "video": Views(slice(1, None), crop, self.num_crops, self.protocol, trained_crop)}
+        return {**clip, "video": ViewSpec(slice(1, None), crop, self.num_crops, self.protocol, trained_crop)}
 
     def on_after_batch_transfer(self, batch: Clips | None, dataloader_idx: int) -> Clips | None:
         """Mixup and CutMix, where the batch is already on the device."""
         mixup, cutmix = self.augment.mixup, self.augment.cutmix
         if not (self.trainer and self.trainer.training and (mixup or cutmix)):
             return batch
-        return mix_clips(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
+        return mix_batch(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
 
     def _eval_loader(self, split: str, done: set[int] = frozenset(), **clips: int | str) -> DataLoader:
         dataset = EvalVideos(
             self.samples[split], sampling=self.clip_sampling, short_side=self.eval_short_side, **clips, **self.reading
         )
         rank, num_ranks = self._ranks()
-        batches = EvalBatches(len(dataset), self.eval_batch_size, done=done, rank=rank, num_ranks=num_ranks)
+        batches = EvalBatchSampler(len(dataset), self.eval_batch_size, done=done, rank=rank, num_ranks=num_ranks)
         # One video may have a thousand frames: a worker reads no further ahead than the next batch.
         ahead = {"prefetch_factor": 1} if self.num_workers else {}
         return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())

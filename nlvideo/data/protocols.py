@@ -62,12 +62,12 @@ def protocol_clips(
         return sampling.spread(num_clips, video_frames, fps)
     if protocol == "slowfast":
         ratio = (fps or SLOWFAST_FPS) / (sampling.target_fps or SLOWFAST_FPS)
-        return slowfast_clips(num_clips, sampling.num_frames, sampling.stride, video_frames, ratio)
+        return slowfast_clips(num_clips, sampling.num_frames, sampling.frame_interval, video_frames, ratio)
     clips = {"nln": nln_clips, "full": nln_clips, "mmaction": mmaction_clips}[protocol]
-    return clips(num_clips, sampling.num_frames, sampling.stride, video_frames)
+    return clips(num_clips, sampling.num_frames, sampling.frame_interval, video_frames)
 
 
-def nln_clips(num_clips: int, num_frames: int, stride: int, video_frames: int) -> np.ndarray:
+def nln_clips(num_clips: int, num_frames: int, frame_interval: int, video_frames: int) -> np.ndarray:
     """facebookresearch/video-nonlocal-net: clip j starts at int(N / n * j) mod N; frame i is start + i * s mod N, so a
     clip that passes the end goes on from the beginning.
 
@@ -75,11 +75,11 @@ def nln_clips(num_clips: int, num_frames: int, stride: int, video_frames: int) -
                                         . x . . . x . x . x      5, 7, 9, then 11 mod 10 = 1
     """
     starts = np.floor(video_frames / num_clips * np.arange(num_clips)).astype(np.int64) % video_frames
-    return (starts[:, None] + np.arange(num_frames) * stride) % video_frames
+    return (starts[:, None] + np.arange(num_frames) * frame_interval) % video_frames
 
 
 def slowfast_clips(
-    num_clips: int, num_frames: int, stride: int, video_frames: int, fps_ratio: float = 1.0
+    num_clips: int, num_frames: int, frame_interval: int, video_frames: int, fps_ratio: float = 1.0
 ) -> np.ndarray:
     """facebookresearch/SlowFast: a clip lasts T * s frames of 30 a second, its T frames reach from its first to its
     last, and clip j starts at j / n of the room; past the end, the last frame.
@@ -90,14 +90,14 @@ def slowfast_clips(
     Args:
         fps_ratio: the video's rate divided by the target's.
     """
-    span = num_frames * stride * fps_ratio
+    span = num_frames * frame_interval * fps_ratio
     starts = [max(video_frames - span, 0) * clip / num_clips for clip in range(num_clips)]
     # torch's own linspace, in float32, because a place just below a frame's number is rounded down.
     places = torch.stack([torch.linspace(start, start + span - 1, num_frames) for start in starts])  # [n, T]
     return places.clamp(0, video_frames - 1).long().numpy()
 
 
-def mmaction_clips(num_clips: int, num_frames: int, stride: int, video_frames: int) -> np.ndarray:
+def mmaction_clips(num_clips: int, num_frames: int, frame_interval: int, video_frames: int) -> np.ndarray:
     """open-mmlab/mmaction2 (SampleFrames, test mode, no target_fps): starts from 0 to the last place where the clip
     fits, rounded; past the end, from the beginning again.
 
@@ -105,8 +105,8 @@ def mmaction_clips(num_clips: int, num_frames: int, stride: int, video_frames: i
                                         . . . . x . . x . . x . . . . .      round(9 / 2) = 4, to even
                                         . . . . . . . . . x . . x . . x
     """
-    starts = np.array(uniform_starts(num_clips, clip_span(num_frames, stride), video_frames))
-    return (starts[:, None] + np.arange(num_frames) * stride) % video_frames
+    starts = np.array(uniform_starts(num_clips, clip_span(num_frames, frame_interval), video_frames))
+    return (starts[:, None] + np.arange(num_frames) * frame_interval) % video_frames
 
 
 def crop_offsets(protocol: TestProtocol, room: int, num_crops: int) -> list[int]:

@@ -1,6 +1,6 @@
 """Which frames of a video make a clip. Pure arithmetic on frame numbers.
 
-    a clip of 4 frames with stride 3 from frame 5        . . . . . x . . x . . x . . x . . .
+    a clip of 4 frames with interval 3 from frame 5        . . . . . x . . x . . x . . x . . .
     its span is (4 - 1) * 3 + 1 = 10 frames                        |<----- span ----->|
 
 A clip longer than its video repeats the last frame. The test protocols of other codebases are in `protocols`.
@@ -21,21 +21,21 @@ class ClipSampling:
 
     Args:
         num_frames: T.
-        stride: frames from one to the next, of a dense clip.
-        kind: dense takes every stride-th frame; segments (temporal segment networks) one frame from each of T equal
-            parts of the whole video.
-        target_fps: the stride counts frames of a video at this rate: at 60 frames a second, stride 8 of target 30
-            takes every 16th frame. None takes frames as they are stored.
+        frame_interval: frames from one to the next, of a dense clip.
+        kind: dense takes every frame_interval-th frame; segments (temporal segment networks) one frame from each of T
+            equal parts of the whole video.
+        target_fps: the frame interval counts frames of a video at this rate: at 60 frames a second, interval 8 of
+            target 30 takes every 16th frame. None takes frames as they are stored.
     """
 
     num_frames: int = 8
-    stride: int = 8
+    frame_interval: int = 8
     kind: Literal["dense", "segments"] = "dense"
     target_fps: float | None = None
 
     def step(self, fps: float) -> float:
-        """Stored frames from one frame of a dense clip to the next; `fps` 0 means unknown, and so the stride."""
-        return self.stride * fps / self.target_fps if self.target_fps and fps else self.stride
+        """Stored frames from one frame of a dense clip to the next; `fps` 0 means unknown."""
+        return self.frame_interval * fps / self.target_fps if self.target_fps and fps else self.frame_interval
 
     def random(self, video_frames: int, fps: float, draws: np.ndarray) -> np.ndarray:
         """int64 [T], for T independent uniform draws from [0, 1)."""
@@ -43,7 +43,7 @@ class ClipSampling:
             return segment_indices(self.num_frames, video_frames, draws)
         step = self.step(fps)
         start = random_start(clip_span(self.num_frames, step), video_frames, draws[0])
-        return clip_indices(start, num_frames=self.num_frames, stride=step, video_frames=video_frames)
+        return clip_indices(start, num_frames=self.num_frames, frame_interval=step, video_frames=video_frames)
 
     def centre(self, video_frames: int, fps: float) -> np.ndarray:
         """int64 [T]: of clip level."""
@@ -58,7 +58,7 @@ class ClipSampling:
         starts = uniform_starts(num_clips, clip_span(self.num_frames, step), video_frames)
         return np.stack(
             [
-                clip_indices(start, num_frames=self.num_frames, stride=step, video_frames=video_frames)
+                clip_indices(start, num_frames=self.num_frames, frame_interval=step, video_frames=video_frames)
                 for start in starts
             ]
         )
@@ -80,25 +80,25 @@ class ClipSampling:
         starts = np.clip(np.floor(middles - span / 2).astype(np.int64), 0, max(video_frames - span, 0))
         return np.stack(
             [
-                clip_indices(start, num_frames=self.num_frames, stride=step, video_frames=video_frames)
+                clip_indices(start, num_frames=self.num_frames, frame_interval=step, video_frames=video_frames)
                 for start in starts.tolist()
             ]
         )
 
 
-def clip_span(num_frames: int, stride: float) -> int:
+def clip_span(num_frames: int, frame_interval: float) -> int:
     """Frames from the first to the last frame of a clip, both counted."""
-    return math.floor((num_frames - 1) * stride) + 1
+    return math.floor((num_frames - 1) * frame_interval) + 1
 
 
-def clip_indices(start: int, *, num_frames: int, stride: float, video_frames: int) -> np.ndarray:
-    """Frame numbers of the clip that begins at `start`: start, start + stride, .., rounded down; past the end, the
-    last frame.
+def clip_indices(start: int, *, num_frames: int, frame_interval: float, video_frames: int) -> np.ndarray:
+    """Frame numbers of the clip that begins at `start`: start, start + frame_interval, .., rounded down; past the
+    end, the last frame.
 
     Returns:
         int64 [num_frames].
     """
-    return np.minimum(start + np.floor(np.arange(num_frames) * stride).astype(np.int64), video_frames - 1)
+    return np.minimum(start + np.floor(np.arange(num_frames) * frame_interval).astype(np.int64), video_frames - 1)
 
 
 def random_start(span: int, video_frames: int, draw: float) -> int:

@@ -1,1 +1,1 @@
-"""From the views of videos to votes, reports, predictions files and what these are worth."""
+"""From the views of videos to video_scores, reports, predictions files and what these are worth."""

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from nlvideo.checkpoint import load
 from nlvideo.console import console
-from nlvideo.data.decode import DecodeError, Video
-from nlvideo.data.footage import EvalVideos, Footage, Views
+from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import resize_short_side
-from nlvideo.evaluation.voting import score_views
+from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.evaluation.multi_view import score_views
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy
 
@@ -78,14 +78,14 @@ def predict_seconds(net: Backbone, video: Path, *, num_crops: int = 1) -> Iterat
 
 def _sampling(net: Backbone) -> ClipSampling:
     cut = net.preprocessing
-    return ClipSampling(cut["clip_frames"], cut["stride"], cut["kind"], cut["target_fps"])
+    return ClipSampling(cut["clip_frames"], cut["frame_interval"], cut["kind"], cut["target_fps"])
 
 
 def _score_clips(net: Backbone, frames: Tensor, clips: Tensor, num_crops: int) -> Tensor:
     """[clips * crops, K]."""
     cut = net.preprocessing
-    footage = Footage(frames.to(next(net.parameters()).device), clips, label=0, index=0)
-    views = Views(slice(None), cut["crop_size"], num_crops)
+    footage = DecodedVideo(frames.to(next(net.parameters()).device), clips, label=0, index=0)
+    views = ViewSpec(slice(None), cut["crop_size"], num_crops)
     with torch.inference_mode():
         (scores,) = score_views(
             net, [footage], views, mean=cut["mean"], std=cut["std"], views_per_forward=VIEWS_PER_FORWARD

@@ -45,7 +45,7 @@ class TestProgress(Callback):
             if not self.resume:
                 shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True, exist_ok=True)
-            pl_module.votes.rows = dict(rows)
+            pl_module.video_scores.rows = dict(rows)
             self.written = set(rows)
             if self.resume:
                 num_videos = len(trainer.datamodule.samples["test"])
@@ -56,7 +56,7 @@ class TestProgress(Callback):
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args, **kwargs) -> None:
         if time.monotonic() - self.last_written < SECONDS:
             return
-        rows = {index: row for index, row in pl_module.votes.rows.items() if index not in self.written}
+        rows = {index: row for index, row in pl_module.video_scores.rows.items() if index not in self.written}
         if rows:
             name = f"{trainer.global_rank}-{os.getpid()}-{len(self.written)}.pt"
             with replacing(self.folder / name) as partial:

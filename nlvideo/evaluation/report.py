@@ -12,11 +12,11 @@ from rich.table import Table
 
 from nlvideo.checkpoint import build
 from nlvideo.console import console
-from nlvideo.cost import count_cost
+from nlvideo.cost.count import count_cost
 from nlvideo.data.manifest import Sample
 from nlvideo.data.module import VideoData
+from nlvideo.evaluation.multi_view import Evaluation
 from nlvideo.evaluation.predictions import Predictions, write_predictions
-from nlvideo.evaluation.voting import Evaluation
 from nlvideo.files import write_json
 from nlvideo.models import Backbone
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from nlvideo.evaluation.metrics import mean_class, top_k
 from nlvideo.evaluation.predictions import Predictions
-from nlvideo.metrics import mean_class, top_k
 
 
 def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:

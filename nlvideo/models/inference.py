@@ -11,7 +11,7 @@ from torch import nn
 
 from nlvideo.blocks import DualAttention, NonLocal
 from nlvideo.blocks.non_local import FrozenAffine
-from nlvideo.models.freeze import freeze_batch_norms
+from nlvideo.models.batch_norm import freeze_batch_norms
 from nlvideo.models.residual import BasicBranch, ResidualBlock
 
 # Modules in which the second child takes the output of the first and nothing else does.

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from nlvideo.blocks import Block, NonLocal, SqueezeExcite
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
-from nlvideo.models.freeze import freeze_batch_norms, freeze_statistics
+from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
 from nlvideo.models.head import Head
 from nlvideo.models.placement import STAGES, Placement, resolve_placement
 from nlvideo.models.residual import Arch, Residual, ResidualBlock
 
-Geometry = Literal["8x8", "32x2"]
+TemporalStride = Literal[1, 4]
 Pool1 = Literal["padded", "unpadded"]
 FreezeBN = Literal["none", "statistics", "affine"]
 Position = Literal["standard", "pre", "post", "identity"]
@@ -59,10 +59,10 @@ class ResNet3d(Backbone):
         depth: 50, 101, or the number of residual blocks in res2 to res5, as in [1, 2, 2, 1].
         num_classes: K.
         width: channels of the stem; stage i has 2^i times as many, times four with bottlenecks.
-        geometry: ``8x8`` keeps the frames of a clip up to the pool after res2, which halves them. ``32x2`` halves
-            them in conv1 and in pool1 as well.
+        temporal_stride: of the stem. 1 keeps the frames of a clip up to the pool after res2, which halves them
+            (8-frame clips); 4 halves them in conv1 and in pool1 as well (32-frame clips).
         pool1: ``padded`` by one place (112 -> 56), or ``unpadded`` as in the paper's code (112 -> 55), where with
-            geometry ``32x2`` the window also covers both of the frames that it halves to one.
+            temporal_stride 4 the window also covers both of the frames that it halves to one.
         residual: ``bottleneck`` (1x1, 3x3, 1x1 convolutions) or ``basic`` (two 3x3 convolutions, for small nets).
         stem_kernel: conv1 is that wide and high.
         zero_init_residual: the last norm of each residual branch starts at 0, so that the branch adds nothing at
@@ -79,7 +79,7 @@ class ResNet3d(Backbone):
         head: `Head` or `DualAttentionHead`.
 
     Raises:
-        ValueError: for an unknown arch, geometry, residual or depth, or an impossible placement.
+        ValueError: for an unknown arch, temporal_stride, residual or depth, or an impossible placement.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ResNet3d(Backbone):
         num_classes: int = 400,
         *,
         width: int = 64,
-        geometry: Geometry = "8x8",
+        temporal_stride: TemporalStride = 1,
         pool1: Pool1 = "padded",
         residual: Residual = "bottleneck",
         stem_kernel: int = 7,
@@ -104,7 +104,7 @@ class ResNet3d(Backbone):
         super().__init__(num_classes, locals())
         self._pool1_padded = pool1 == "padded"
         check_choice("arch", arch, Arch)
-        check_choice("geometry", geometry, Geometry)
+        check_choice("temporal_stride", temporal_stride, TemporalStride)
         check_choice("pool1", pool1, Pool1)
         check_choice("freeze_bn", freeze_bn, FreezeBN)
         check_choice("residual", residual, Residual)
@@ -115,7 +115,7 @@ class ResNet3d(Backbone):
                 "arch 'i3d_3x3x3' inflates a bottleneck's 3x3 convolution; with residual 'basic' use 'i3d'"
             )
 
-        halve = 2 if geometry == "32x2" else 1
+        halve = 2 if temporal_stride == 4 else 1
         time_kernel = 1 if arch == "c2d" else 5
         stem = create_res_basic_stem(
             in_channels=3,

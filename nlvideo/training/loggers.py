@@ -11,7 +11,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_warn
 
-from nlvideo.run import MetricsLogger
+from nlvideo.training.run_folder import MetricsLogger
 
 CALLS = (
     "log_metrics",

@@ -16,7 +16,7 @@ from nlvideo.ablation.results import collect
 from nlvideo.ablation.slurm import parse_settings, run_on_slurm
 from nlvideo.ablation.tables import cells, latex, markdown, rich_table
 from nlvideo.evaluation.predictions import Predictions, write_predictions
-from nlvideo.run import write_json
+from nlvideo.training.run_folder import write_json
 
 DEMO = ["-c", str(Path(__file__).parents[2] / "configs" / "demo.yaml")]
 NUM_VIDEOS, NUM_CLASSES = 200, 7

@@ -16,15 +16,15 @@ import yaml
 from nlvideo.__main__ import main
 from nlvideo.ablation import Runner, all_runs, write_report
 from nlvideo.ablation.claims import claim, is_claimed
-from nlvideo.ablation.execute import attempt
-from nlvideo.ablation.launch import Slot, in_subprocess, last_word
+from nlvideo.ablation.execute import run_one
+from nlvideo.ablation.launch import Resources, in_subprocess, last_word
 from nlvideo.ablation.plan import make_plan
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.runs import Run, failure, is_finished
 from nlvideo.ablation.tables import cells, markdown
 from nlvideo.ablation.variants import read_sweep
 from nlvideo.evaluation.predictions import read_predictions
-from nlvideo.run import write_json
+from nlvideo.training.run_folder import write_json
 
 ROOT = Path(__file__).parents[2]
 FOUR = {
@@ -41,7 +41,7 @@ class InProcess:
     def __init__(self):
         self.commands = []
 
-    def __call__(self, arguments, log, slot, kept) -> str | None:
+    def __call__(self, arguments, log, resource, kept) -> str | None:
         self.commands.append(arguments)
         said = io.StringIO()
         try:
@@ -69,7 +69,7 @@ def four(tmp_path_factory, base):
     output = tmp_path_factory.mktemp("undisturbed")
     plan = make_plan(read_sweep(write_sweep(output, FOUR)), base, [0])
     launch = InProcess()
-    Runner(all_runs([plan]), output, [Slot()], launch=launch).work()
+    Runner(all_runs([plan]), output, [Resources()], launch=launch).work()
     assert [command[0] for command in launch.commands] == ["fit", "test"] * 4
     write_report([plan], output)
     return plan, output
@@ -114,7 +114,7 @@ def test_a_finished_sweep_is_not_repeated_and_its_report_is_made_again(four):
     plan, output = four
     before, tables = times(output), (output / "results.md").read_text()
     launch = InProcess()
-    Runner(all_runs([plan]), output, [Slot()], launch=launch).work()
+    Runner(all_runs([plan]), output, [Resources()], launch=launch).work()
     (output / "results.md").unlink()
     write_report([plan], output)
     assert launch.commands == []
@@ -141,7 +141,7 @@ def test_a_sweep_that_was_killed_ends_as_an_undisturbed_one(four, base, tmp_path
     before = times(first.folder(output).parent)[first.folder(output) / "last.ckpt"]
 
     launch = InProcess()
-    Runner(all_runs([plan]), output, [Slot()], launch=launch).work()
+    Runner(all_runs([plan]), output, [Resources()], launch=launch).work()
     assert table(plan, output) == table(plan, undisturbed)
     for run in all_runs([plan]):
         ours, theirs = (
@@ -162,7 +162,7 @@ def test_an_interrupted_training_is_resumed_and_a_half_written_checkpoint_is_not
         (folder / "last.ckpt").write_bytes(checkpoint if content == "whole" else checkpoint[: len(checkpoint) // 2])
     assert [result.unfinished for result in collect(plan, tmp_path)][:2] == ["stopped", "not run"]
     launch = InProcess()
-    Runner(all_runs([plan])[:2], tmp_path, [Slot()], launch=launch).work()
+    Runner(all_runs([plan])[:2], tmp_path, [Resources()], launch=launch).work()
     resumed, _, anew, _ = launch.commands
     assert resumed[-1].startswith("--ckpt_path=")
     assert anew[-1] == "--overwrite=true"
@@ -190,13 +190,13 @@ def test_a_variant_that_raises_leaves_the_others(base, tmp_path):
     def report() -> None:
         reports.append([result.unfinished for result in collect(plan, tmp_path)])
 
-    Runner(all_runs([plan]), tmp_path, [Slot()], launch=InProcess(), after_each=report).work()
+    Runner(all_runs([plan]), tmp_path, [Resources()], launch=InProcess(), after_each=report).work()
     failed = "failed: checkpoint gone.ckpt: no such file"
     assert reports == [[failed, "not run"], [failed, ""]]
     assert f"broken: {failed}" in markdown(plan, collect(plan, tmp_path))
 
     again = InProcess()  # a later start tries the failed run again, and that alone
-    Runner(all_runs([plan]), tmp_path, [Slot()], launch=again).work()
+    Runner(all_runs([plan]), tmp_path, [Resources()], launch=again).work()
     assert len(again.commands) == 1
 
 
@@ -207,7 +207,7 @@ def test_the_error_of_a_command():
 
 def test_a_command_runs_in_a_process_with_its_share_of_the_machine(tmp_path):
     with claim(tmp_path / "lock") as claimed:
-        error = in_subprocess(["fly"], tmp_path / "log.txt", Slot(cores=1), claimed)
+        error = in_subprocess(["fly"], tmp_path / "log.txt", Resources(cores=1), claimed)
     assert error == "no command 'fly'; expected fit, validate, test or predict"
     assert "no command 'fly'" in (tmp_path / "log.txt").read_text()
 
@@ -216,7 +216,7 @@ def cheap_runs(count: int) -> list[Run]:
     return [Run(f"{i:010}", f"run {i}", f"run{i}", (), 1.0, True) for i in range(count)]
 
 
-def write_line(arguments, log: Path, slot, kept) -> str | None:
+def write_line(arguments, log: Path, resource, kept) -> str | None:
     """Stands for a command that takes a while: notes that it was run, and leaves what a test leaves."""
     folder = log.parent
     descriptor = os.open(folder.parent / "lines", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -240,7 +240,7 @@ def test_runners_of_one_folder_share_the_work_exactly_once(tmp_path, num_runners
         child = os.fork()
         if child == 0:
             with contextlib.redirect_stdout(io.StringIO()):
-                runner = Runner(runs, tmp_path, [Slot()], launch=write_line)
+                runner = Runner(runs, tmp_path, [Resources()], launch=write_line)
                 while not gate.exists():
                     time.sleep(0.001)
                 runner.work()
@@ -260,14 +260,14 @@ def test_runners_of_one_folder_share_the_work_exactly_once(tmp_path, num_runners
 
 def test_fail_fast_starts_nothing_after_a_failure(tmp_path):
     runs = cheap_runs(6)
-    Runner(runs, tmp_path, [Slot()], launch=write_line, fail_fast=True).work()
+    Runner(runs, tmp_path, [Resources()], launch=write_line, fail_fast=True).work()
     assert [is_finished(run.folder(tmp_path)) for run in runs] == [True] * 3 + [False] * 3
     assert not runs[4].folder(tmp_path).exists()
 
 
 def test_jobs_side_by_side_do_each_run_once(tmp_path):
     runs = cheap_runs(6)
-    Runner(runs, tmp_path, [Slot(cores=1, shown=False)] * 3, launch=write_line).work()
+    Runner(runs, tmp_path, [Resources(cores=1, shown=False)] * 3, launch=write_line).work()
     lines = (tmp_path / "lines").read_text().split()
     assert sorted(lines[1::3]) == sorted([run.folder(tmp_path).name for run in runs] * 2)
 
@@ -278,8 +278,8 @@ def test_a_claim_lasts_as_long_as_the_last_process_that_has_it(tmp_path):
     with claim(path) as claimed:
         training = subprocess.Popen(["sleep", "60"], pass_fds=(claimed,))
     assert is_claimed(path)
-    assert attempt(run, tmp_path, Slot(), write_line, None) == "taken"
+    assert run_one(run, tmp_path, Resources(), write_line, None) == "locked"
     training.kill()
     training.wait()
     assert not is_claimed(path)
-    assert attempt(run, tmp_path, Slot(), write_line, None) == "done"
+    assert run_one(run, tmp_path, Resources(), write_line, None) == "done"

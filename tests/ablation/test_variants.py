@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from nlvideo.ablation import all_runs, read_sweeps, sweep_of_settings, take_shard
-from nlvideo.ablation.launch import Slot, make_slots
+from nlvideo.ablation.launch import Resources, make_resources
 from nlvideo.ablation.plan import make_plan, make_plans, run_key, seconds_per_work
 from nlvideo.ablation.results import published_numbers
 from nlvideo.ablation.variants import check_common, read_sweep
@@ -72,14 +72,14 @@ def test_a_grid_over_a_stage_that_is_not_there(tmp_path):
 
 
 def test_dotted_and_nested_overrides_are_the_same(tmp_path):
-    dotted = {"model.net.after.at": {"res4": [-2]}, "model.optimizer.lr": 0.5, "data.shift": 1}
-    nested = {"model": {"net": {"after": {"at": {"res4": [-2]}}}, "optimizer": {"lr": 0.5}}, "data": {"shift": 1}}
+    dotted = {"model.net.after.at": {"res4": [-2]}, "model.optimizer.lr": 0.5, "data.crop_padding": 1}
+    nested = {"model": {"net": {"after": {"at": {"res4": [-2]}}}, "optimizer": {"lr": 0.5}}, "data": {"crop_padding": 1}}
     path = sweep_file(tmp_path, baseline="dotted", variants={"dotted": dotted, "nested": nested})
     first, second = make_plan(read_sweep(path), DEMO, [0]).rows
     assert first.config == second.config
     assert first.runs[0].key == second.runs[0].key
     assert first.config["model"]["net"]["init_args"]["after"]["block"]["init_args"]["init_scale"] == 1.0  # the base's
-    assert (first.config["model"]["optimizer"]["lr"], first.config["data"]["shift"]) == (0.5, 1)
+    assert (first.config["model"]["optimizer"]["lr"], first.config["data"]["crop_padding"]) == (0.5, 1)
 
 
 def test_values_are_split_at_commas_outside_of_brackets():
@@ -184,7 +184,7 @@ def test_a_key_changes_with_what_a_result_depends_on():
 
     assert key() == key("data", "num_workers", 0) == key("trainer", "logger", False)
     assert run_key({**base, "name": "x", "runs_dir": "y"}) == key()
-    others = [("data", "stride", 4), ("trainer", "max_epochs", 3), ("model", "label_smoothing", 0.1)]
+    others = [("data", "frame_interval", 4), ("trainer", "max_epochs", 3), ("model", "label_smoothing", 0.1)]
     assert len({key(), run_key({**base, "seed_everything": 1}), *(key(*other) for other in others)}) == 5
 
 
@@ -207,15 +207,15 @@ def test_bad_shard(shard):
 
 def test_devices_and_cores_are_divided_among_the_jobs(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))
-    assert make_slots(None, []) == [Slot(None, None)]
-    assert [slot.devices for slot in make_slots(None, ["0", "1", "2"])] == ["0", "1", "2"]
-    assert [slot.devices for slot in make_slots(2, ["0", "1", "2", "3"])] == ["0,2", "1,3"]
-    assert [slot.devices for slot in make_slots(3, ["0", "1"])] == ["0", "1", "0"]
-    assert [slot.cores for slot in make_slots(4, [])] == [2] * 4
-    environment = make_slots(2, ["0", "1"])[1].environment()
+    assert make_resources(None, []) == [Resources(None, None)]
+    assert [resource.devices for resource in make_resources(None, ["0", "1", "2"])] == ["0", "1", "2"]
+    assert [resource.devices for resource in make_resources(2, ["0", "1", "2", "3"])] == ["0,2", "1,3"]
+    assert [resource.devices for resource in make_resources(3, ["0", "1"])] == ["0", "1", "0"]
+    assert [resource.cores for resource in make_resources(4, [])] == [2] * 4
+    environment = make_resources(2, ["0", "1"])[1].environment()
     assert (environment["CUDA_VISIBLE_DEVICES"], environment["OMP_NUM_THREADS"]) == ("1", "4")
     with pytest.raises(ValueError, match="--jobs 0"):
-        make_slots(0, [])
+        make_resources(0, [])
 
 
 def test_the_configuration_is_what_fit_would_run_with():

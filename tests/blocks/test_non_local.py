@@ -29,7 +29,7 @@ def clip(*shape, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=dtype)
 
 
-def by_hand(block, x, *, pairwise, subsample, project_first, domain, temporal_groups, scale):
+def by_hand(block, x, *, pairwise, subsample, pool_after_projection, domain, temporal_groups, scale):
     """z_i = W_z y_i + x_i and y_i = 1/C(x) sum_j f(x_i, x_j) g(x_j), position by position."""
 
     def linear(conv, vector):
@@ -65,7 +65,7 @@ def by_hand(block, x, *, pairwise, subsample, project_first, domain, temporal_gr
             all_g = {place: linear(block.conv_g, v) for place, v in at.items()}
             keys = {
                 j: (pooled(all_phi, *j), pooled(all_g, *j))
-                if project_first
+                if pool_after_projection
                 else (phi(pooled(at, *j)), linear(block.conv_g, pooled(at, *j)))
                 for j in places
             }
@@ -84,7 +84,7 @@ def by_hand(block, x, *, pairwise, subsample, project_first, domain, temporal_gr
 OPTIONS = {
     "default": {},
     "every position": {"subsample": False},
-    "project first": {"project_first": True},
+    "project first": {"pool_after_projection": True},
     "space": {"domain": "space"},
     "time": {"domain": "time", "subsample": False},
     "groups": {"temporal_groups": 2},
@@ -98,7 +98,13 @@ OPTIONS = {
 def test_equals_the_equation_as_a_loop(pairwise, options):
     block = randomised(NonLocal(C, pairwise=pairwise, **options).double()).eval()
     x = clip(2, C, T, H, W)
-    settings = {"subsample": True, "project_first": False, "domain": "spacetime", "temporal_groups": 1, **options}
+    settings = {
+        "subsample": True,
+        "pool_after_projection": False,
+        "domain": "spacetime",
+        "temporal_groups": 1,
+        **options,
+    }
     inner = C // settings.pop("bottleneck", 2)
     settings.pop("bias", None)
     scale = inner**-0.5 if pairwise == "embedded_gaussian" else 1.0
@@ -114,7 +120,7 @@ def test_equals_the_equation_as_a_loop(pairwise, options):
 def test_scale_is_an_option_of_the_softmax(pairwise, scale, factor):
     block = randomised(NonLocal(C, pairwise=pairwise, scale=scale).double()).eval()
     x = clip(1, C, 2, H, W)
-    settings = {"subsample": True, "project_first": False, "domain": "spacetime", "temporal_groups": 1}
+    settings = {"subsample": True, "pool_after_projection": False, "domain": "spacetime", "temporal_groups": 1}
     with torch.no_grad():
         expected = by_hand(block, x, pairwise=pairwise, scale=factor, **settings)
         torch.testing.assert_close(block(x), expected, rtol=1e-9, atol=1e-9)
@@ -125,7 +131,7 @@ def test_equals_the_equation_on_a_sequence(pairwise):
     """Nothing is pooled there: each moment is a key."""
     block = randomised(NonLocal(C, pairwise=pairwise).double()).eval()
     x = clip(2, C, 9)
-    settings = {"subsample": False, "project_first": False, "domain": "spacetime", "temporal_groups": 1}
+    settings = {"subsample": False, "pool_after_projection": False, "domain": "spacetime", "temporal_groups": 1}
     scale = (C // 2) ** -0.5 if pairwise == "embedded_gaussian" else 1.0
     with torch.no_grad():
         expected = by_hand(block, x[..., None, None], pairwise=pairwise, scale=scale, **settings)[..., 0, 0]
@@ -191,7 +197,7 @@ def test_a_frozen_affine_is_not_trained():
         ({"pairwise": "dot_product", "scale": True}, "leave it out"),
         ({"pairwise": "concatenation", "scale": True}, "leave it out"),
         ({"domain": "time"}, "set subsample to false"),
-        ({"project_first": True, "subsample": False}, "subsample is false"),
+        ({"pool_after_projection": True, "subsample": False}, "subsample is false"),
         ({"temporal_groups": 0}, "temporal_groups 0"),
         ({"temporal_groups": 2, "domain": "space"}, "domain 'space'"),
     ],

@@ -26,7 +26,7 @@ CASES = {
     "nln i3d affine": ({"source": "nln", "arch": "i3d", "at": TWO, "affine": True}, {}),
     "nln 32x2 dot, no bias": (
         {"source": "nln", "at": TWO, "long_form": True, "nl_bias": False, **DOT},
-        {"geometry": "32x2", **DOT},
+        {"temporal_stride": 4, **DOT},
     ),
     "nln 3x3x3, no pool": (
         {"source": "nln", "arch": "i3d_3x3x3", "at": TWO, "subsample": False},
@@ -51,7 +51,7 @@ CASES = {
                 "pairwise": pairwise,
                 "subsample": pairwise != "gaussian",
             },
-            {"geometry": "8x8", **({} if pairwise in ("gaussian", "concatenation") else {"pairwise": pairwise})},
+            {"temporal_stride": 1, **({} if pairwise in ("gaussian", "concatenation") else {"pairwise": pairwise})},
         )
         for pairwise in ("embedded_gaussian", "dot_product", "gaussian", "concatenation")
     },
@@ -118,8 +118,8 @@ def test_an_image_network_becomes_a_video_network(tmp_path):
     "wrong",
     [
         {"pool1": "unpadded"},
-        {"geometry": "32x2"},
-        {"project_first": False},
+        {"temporal_stride": 4},
+        {"pool_after_projection": False},
         {"scale": True},
         {"pairwise": "dot_product"},
     ],
@@ -129,7 +129,7 @@ def test_a_convention_makes_a_difference(wrong, foreign_net, clip, tmp_path):
     """Or the tests above would prove nothing."""
     theirs, video = foreign_net("mmaction2", "i3d", at=TWO), clip()
     expected = theirs(video)
-    net = convert(theirs.save(tmp_path / "x"), **{"geometry": "8x8", **wrong}).double()
+    net = convert(theirs.save(tmp_path / "x"), **{"temporal_stride": 1, **wrong}).double()
     with torch.no_grad():
         assert (net(video) - expected).abs().max() > 1e-3
 
@@ -150,7 +150,7 @@ def test_the_report_explains_every_entry(foreign_net, clip, tmp_path):
     assert f"{num_weights} not needed: the optimiser's momentum" in report
     assert "2 not needed: the optimiser's state" in report
     assert "set to 0 that video-nonlocal-net does not keep: counters of batches" in report
-    assert "geometry 8x8, pool1 unpadded, pairwise embedded_gaussian, scale True" in report
+    assert "temporal_stride 1, pool1 unpadded, pairwise embedded_gaussian, scale True" in report
 
 
 ERRORS = {
@@ -159,7 +159,7 @@ ERRORS = {
     "shape": (lambda state: state.update(res3_0_branch2b_w=torch.ones(16, 8, 1, 3, 3)), {}, "16x8x1x3x3 there"),
     "headless": (lambda state: [state.pop(f"pred_{each}") for each in "wb"], {}, "init_from"),
     "foreign": (lambda state: state.pop("conv1_w"), {}, "of no codebase known here"),
-    "override": (lambda state: None, {"width": 8}, "width: read from the weights, or unknown; .* geometry"),
+    "override": (lambda state: None, {"width": 8}, "width: read from the weights, or unknown; .* temporal_stride"),
     "no blocks": (lambda state: None, {"pairwise": "gaussian"}, "pairwise: no non-local block that it is for"),
     "no groups": (lambda state: None, {"temporal_groups": 2}, "temporal_groups: no non-local block that it is for"),
 }

@@ -28,7 +28,7 @@ def test_convert_then_evaluate_count_and_fine_tune(foreign_net, clip, tiny, visi
     theirs.save(source)
     names = ["a", "b", "c", "d", "e"]
     (tmp_path / "names.txt").write_text("\n".join(names))
-    choices = ("--set", "geometry=8x8", "--set", "pairwise=dot_product", "--classes", tmp_path / "names.txt")
+    choices = ("--set", "temporal_stride=1", "--set", "pairwise=dot_product", "--classes", tmp_path / "names.txt")
     assert run_tool("convert_checkpoint", source, "-o", ours, *choices) == 0
     assert "mmaction2" in capsys.readouterr().out
     net = nlvideo.load(ours)

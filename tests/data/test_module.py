@@ -21,7 +21,7 @@ def folder(tmp_path_factory, write_numbered):
 
 
 def video_data(folder, **options):
-    small = {"clip_frames": 4, "stride": 4, "short_side": None, "crop_size": 64, "test_crop_size": None}
+    small = {"clip_frames": 4, "frame_interval": 4, "short_side": None, "crop_size": 64, "test_crop_size": None}
     small |= {"eval_short_side": None, "num_clips": 2, "num_crops": 3, "batch_size": 3, "num_workers": 0}
     return VideoData(
         **{"num_classes": 2, "train": str(folder / "train.csv"), "val": str(folder / "val.csv"), **small, **options}
@@ -85,7 +85,7 @@ def test_class_names_and_preprocessing(folder):
     assert data.class_names == ["even", "odd"]
     assert data.preprocessing == {
         "clip_frames": 4,
-        "stride": 4,
+        "frame_interval": 4,
         "kind": "dense",
         "target_fps": None,
         "short_side": None,
@@ -103,7 +103,7 @@ def test_class_names_and_preprocessing(folder):
         ({"batch_size": 0}, r"data\.batch_size: expected at least 1, got 0"),
         ({"batch_size": 4, "repeats": 3}, r"data\.batch_size: expected a multiple of data\.repeats 3, got 4"),
         ({"short_side": (48, 64)}, r"data\.short_side: expected two rising lengths of at least the crop of 64"),
-        ({"short_side": (64, 80), "shift": 2}, r"data\.shift: 2 has no effect with data\.short_side"),
+        ({"short_side": (64, 80), "crop_padding": 2}, r"data\.crop_padding: 2 has no effect with data\.short_side"),
         ({"protocol": "nln", "target_fps": 30.0}, r"protocol nln takes frames as they are stored"),
         ({"protocol": "nln", "sampling": "segments"}, r"protocol nln is for dense clips"),
         ({"protocol": "slowfast", "num_crops": 5}, r"protocol slowfast has 1 or 3 crops, got num_crops 5"),

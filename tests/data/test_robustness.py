@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from nlvideo.data.checking import check_video
-from nlvideo.data.deadline import within
-from nlvideo.data.decode import DecodeError, Video
-from nlvideo.data.parallel import Lost, run_each
+from nlvideo.data.prepare.check import check_video
+from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
+from nlvideo.data.timeout import run_with_timeout
+from nlvideo.data.video.decode import DecodeError, Video
 
 SECONDS = 60  # for one video, on a busy machine
 
@@ -57,7 +57,7 @@ def test_200_mutations_decode_or_give_a_decode_error_with_their_path(tmp_path, w
         paths.append(tmp_path / f"{i}{original.suffix}")
         paths[-1].write_bytes(mutated(original.read_bytes(), rng))
     outcomes = dict(run_each(read, paths, workers=2, seconds=SECONDS))
-    assert not [outcome for outcome in outcomes.values() if isinstance(outcome, Lost)]
+    assert not [outcome for outcome in outcomes.values() if isinstance(outcome, WorkerFailure)]
     errors = [(path, error) for path, error in outcomes.items() if error]
     assert 20 < len(errors) < 180  # of both kinds there are some
     assert all(error.startswith(f"{path}: ") and "\n" not in error for path, error in errors)
@@ -75,16 +75,16 @@ def test_a_crash_and_a_hang_cost_one_item_each():
     items = ["a", "crash", "b", "hang", "c"]
     outcomes = dict(run_each(crash_hang_or_double, items, workers=2, seconds=2))
     assert [outcomes[item] for item in "abc"] == ["aa", "bb", "cc"]
-    assert outcomes["crash"] == Lost("crashed (SIGSEGV)")
-    assert outcomes["hang"] == Lost("took longer than 2 seconds")
+    assert outcomes["crash"] == WorkerFailure("crashed (SIGSEGV)")
+    assert outcomes["hang"] == WorkerFailure("took longer than 2 seconds")
 
 
 def test_a_time_limit_returns_raises_and_gives_up():
-    assert within(5, lambda: 3) == 3
+    assert run_with_timeout(5, lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        within(5, lambda: 1 / 0)
+        run_with_timeout(5, lambda: 1 / 0)
     with pytest.raises(TimeoutError, match=r"took longer than 0\.01 seconds"):
-        within(0.01, partial(time.sleep, 5))
+        run_with_timeout(0.01, partial(time.sleep, 5))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_check_video(checked, status):
     if status == "good":
         assert (check.num_frames, check.fps, check.width, check.height, check.codec) == (40, 30.0, 96, 64, "h264")
     else:
-        assert check.words
+        assert check.message
     if status == "truncated":
         assert 10 < check.num_frames < 60 == check.promised
 

@@ -8,16 +8,16 @@ from nlvideo.data.sampling import ClipSampling
 
 
 def test_the_span_counts_both_ends():
-    assert sampling.clip_span(num_frames=4, stride=3) == 10
-    assert sampling.clip_span(num_frames=1, stride=8) == 1
+    assert sampling.clip_span(num_frames=4, frame_interval=3) == 10
+    assert sampling.clip_span(num_frames=1, frame_interval=8) == 1
 
 
 def test_a_clip_past_the_end_repeats_the_last_frame():
-    indices = sampling.clip_indices(5, num_frames=4, stride=3, video_frames=20)
+    indices = sampling.clip_indices(5, num_frames=4, frame_interval=3, video_frames=20)
     assert indices.tolist() == [5, 8, 11, 14]
-    indices = sampling.clip_indices(0, num_frames=4, stride=3, video_frames=5)
+    indices = sampling.clip_indices(0, num_frames=4, frame_interval=3, video_frames=5)
     assert indices.tolist() == [0, 3, 4, 4]
-    assert sampling.clip_indices(0, num_frames=3, stride=8, video_frames=1).tolist() == [0, 0, 0]
+    assert sampling.clip_indices(0, num_frames=3, frame_interval=8, video_frames=1).tolist() == [0, 0, 0]
 
 
 def test_random_starts_reach_every_place_where_the_clip_fits_and_no_other():

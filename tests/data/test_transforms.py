@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
-from nlvideo.data.dataset import Clips
-from nlvideo.data.mixing import mix_clips
+from nlvideo.data.mixup import mix_batch
+from nlvideo.data.train_dataset import Clips
 from nlvideo.data.transforms import Augment, JitteredCrop, resize_short_side, train_transform
 
 HEIGHT, WIDTH = 40, 60
@@ -42,7 +42,7 @@ def test_the_crop_is_drawn_once_a_clip_and_reaches_everything():
 
 
 def test_shift_moves_the_frame_by_up_to_that_many_pixels():
-    transform = train_transform(HEIGHT, short_side=None, shift=3)
+    transform = train_transform(HEIGHT, short_side=None, crop_padding=3)
     torch.manual_seed(0)
     first_rows = {transform(coordinates(width=HEIGHT))[0, 0, :, 5].tolist().count(0) - 1 for _ in range(200)}
     assert first_rows == {-1, 0, 1, 2, 3}  # rows repeated above the frame; -1: its first row is cut off
@@ -79,7 +79,7 @@ def test_cutting_before_resizing_gives_what_resizing_before_cutting_gives():
 @pytest.mark.parametrize(
     "augment",
     [
-        Augment(area=(0.1, 1.0)),
+        Augment(random_resized_crop_scale=(0.1, 1.0)),
         Augment(rand_augment=9),
         Augment(color_jitter=0.4),
         Augment(erasing=1.0),
@@ -101,7 +101,7 @@ def test_augmentations_change_all_frames_of_a_clip_alike(augment):
 def test_labels_are_mixed_as_the_pixels_are(mixup, cutmix):
     video = torch.stack([torch.full((1, 3, 2, 16, 16), grey, dtype=torch.uint8) for grey in (0, 200)])
     torch.manual_seed(0)
-    clips = mix_clips(Clips(video, torch.tensor([0, 1]), torch.tensor([5, 6])), 3, mixup=mixup, cutmix=cutmix)
+    clips = mix_batch(Clips(video, torch.tensor([0, 1]), torch.tensor([5, 6])), 3, mixup=mixup, cutmix=cutmix)
     assert (clips.video.shape, clips.video.dtype) == (video.shape, torch.uint8)
     assert clips.index.tolist() == [5, 6]
     for mixed, label in zip(clips.video, clips.label, strict=True):

@@ -8,8 +8,8 @@ import torch
 
 import nlvideo
 from nlvideo.__main__ import main
-from nlvideo.data.decode import Video
-from nlvideo.data.encode import write_video
+from nlvideo.data.prepare.encode import write_video
+from nlvideo.data.video.decode import Video
 
 
 @pytest.fixture(scope="module")

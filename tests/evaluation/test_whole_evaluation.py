@@ -83,7 +83,7 @@ main({arguments})
 
 
 def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread, monkeypatch, capsys):
-    from nlvideo.evaluation.voting import Votes
+    from nlvideo.evaluation.multi_view import VideoScores
 
     assert main(arguments(tested)) == 0
     expected, undisturbed = results(tested), read_predictions(tested / "predictions.parquet")
@@ -97,8 +97,10 @@ def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread
     assert "with other settings (views)" in capsys.readouterr().err
 
     scored = []
-    add = Votes.add
-    monkeypatch.setattr(Votes, "add", lambda self, video, *rest: scored.append(video.index) or add(self, video, *rest))
+    add = VideoScores.add
+    monkeypatch.setattr(
+        VideoScores, "add", lambda self, video, *rest: scored.append(video.index) or add(self, video, *rest)
+    )
     assert main([*arguments(tested), "--resume"]) == 0
     assert scored == [4, 5, 6, 7]
     assert "4 of 8 videos were scored before" in capsys.readouterr().out

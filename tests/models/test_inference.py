@@ -11,7 +11,7 @@ from nlvideo.models.inference import inference_copy
 
 NETS = {
     "c2d, non-local": {"after": Insert(NonLocal, {"res3": 1, "res4": 1})},
-    "i3d, 32x2, SE": {"arch": "i3d", "geometry": "32x2", "branch": Insert(SqueezeExcite, "all")},
+    "i3d, 32x2, SE": {"arch": "i3d", "temporal_stride": 4, "branch": Insert(SqueezeExcite, "all")},
     "basic, dual attention": {"residual": "basic", "after": Insert(DualAttention, {"res5": 1})},
     "frozen": {"freeze_bn": "affine", "after": Insert(NonLocal, {"res3": 1})},
     "dual attention head": {"head": DualAttentionHead, "pool1": "unpadded"},

@@ -89,25 +89,25 @@ def test_which_convolutions_see_several_frames(arch, inflated, depth):
 
 
 @pytest.mark.parametrize(
-    ("geometry", "frames", "sizes"),
+    ("temporal_stride", "frames", "sizes"),
     [
-        ("8x8", 8, [(8, 56), (8, 56), (4, 56), (4, 28), (4, 14), (4, 7)]),
-        ("32x2", 32, [(8, 56), (8, 56), (4, 56), (4, 28), (4, 14), (4, 7)]),
+        (1, 8, [(8, 56), (8, 56), (4, 56), (4, 28), (4, 14), (4, 7)]),
+        (4, 32, [(8, 56), (8, 56), (4, 56), (4, 28), (4, 14), (4, 7)]),
     ],
 )
-def test_sizes_of_the_maps(geometry, frames, sizes):
+def test_sizes_of_the_maps(temporal_stride, frames, sizes):
     with torch.device("meta"):
-        net, x = ResNet3d("i3d", geometry=geometry), torch.empty(1, 3, frames, 224, 224)
+        net, x = ResNet3d("i3d", temporal_stride=temporal_stride), torch.empty(1, 3, frames, 224, 224)
         for block, (t, side) in zip(net.blocks, sizes, strict=False):
             x = block(x)
             assert x.shape[2:] == (t, side, side)
 
 
-@pytest.mark.parametrize("geometry", ["8x8", "32x2"])
+@pytest.mark.parametrize("temporal_stride", [1, 4])
 @pytest.mark.parametrize("arch", ["c2d", "i3d", "i3d_3x3x3"])
 @pytest.mark.parametrize("size", [(1, 64, 64), (3, 65, 79), (4, 112, 64), (9, 64, 97)], ids=str)
-def test_takes_any_size_and_length(arch, geometry, size):
-    net = narrow(arch=arch, geometry=geometry, after=Insert(at={"res3": 2, "res4": 1}))
+def test_takes_any_size_and_length(arch, temporal_stride, size):
+    net = narrow(arch=arch, temporal_stride=temporal_stride, after=Insert(at={"res3": 2, "res4": 1}))
     assert net(clip(2, 3, *size)).shape == (2, 5)
 
 
@@ -198,7 +198,7 @@ def test_small_nets_have_their_width(residual):
     ("settings", "words"),
     [
         ({"arch": "r2plus1d"}, "arch 'r2plus1d': expected c2d, i3d or i3d_3x3x3"),
-        ({"geometry": "16x4"}, "geometry '16x4': expected 8x8 or 32x2"),
+        ({"temporal_stride": 3}, "temporal_stride 3: expected 1 or 4"),
         ({"residual": "wide"}, "residual 'wide': expected bottleneck or basic"),
         ({"branch_position": "before"}, "branch_position 'before': expected standard, pre, post or identity"),
         ({"depth": 34}, r"depth 34: expected 50, 101, or four numbers"),
@@ -218,7 +218,7 @@ def test_impossible_settings_name_the_possible_ones(settings, words):
     "settings",
     [
         {},
-        {"arch": "i3d", "geometry": "32x2", "after": Insert(at={"res3": [0, -1], "res4": 1})},
+        {"arch": "i3d", "temporal_stride": 4, "after": Insert(at={"res3": [0, -1], "res4": 1})},
         {"residual": "basic", "branch": Insert(blocks.SqueezeExcite, "all")},
         {"after": Insert(functools.partial(blocks.NonLocal, pairwise="dot_product", norm="affine"), {"res3": 1})},
         {"after": [Insert(at={"res3": 1}), Insert(blocks.DualAttention, {"res5": 1})]},

@@ -10,9 +10,9 @@ import pytest
 import torch
 import yaml
 
-from nlvideo import run as run_module
 from nlvideo.__main__ import main
 from nlvideo.task import VideoClassifier
+from nlvideo.training import run_folder as run_module
 from tests.distributed import Job, start_nlvideo
 
 # Two epochs of four steps, a checkpoint after each, and everything that draws: crops, flips, mixup, dropout.

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 import nlvideo
 from nlvideo.models import ResNet3d
 from nlvideo.task import VideoClassifier
-from nlvideo.training.guards import FiniteLoss
+from nlvideo.training.sanity_checks import FiniteLoss
 from nlvideo.training.sharding import shard
 from tests.distributed import run_ranks, start_nlvideo
 from tests.training.test_resume import without_table
@@ -24,7 +24,7 @@ from tests.training.test_resume import without_table
 # All that has to do with parameters, down to those of a single number.
 RUN = ["--data.batch_size=6", "--trainer.sync_batchnorm=true", "--trainer.gradient_clip_val=0.5"]
 RUN += ["--model.optimizer={name: sgd, lr: 0.05}", "--model.schedule={name: steps, milestones: [1]}"]
-RUN += ["--model.channels_last=true", "--model.checkpoint_stages=[res2, res4]", "--model.precise_bn=1"]
+RUN += ["--model.channels_last=true", "--model.activation_checkpoint_stages=[res2, res4]", "--model.precise_bn=1"]
 RUN += ["--model.net.depth=[1, 1, 1, 1]", "--model.net.after.at={res3: 1}", "--model.net.head=DualAttentionHead"]
 
 

@@ -28,18 +28,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nlvideo.blocks import NonLocal
-from nlvideo.checkpoint import normalise
 from nlvideo.console import console
-from nlvideo.cost import count_cost
-from nlvideo.data.decode import DecodeError, Video
-from nlvideo.data.encode import write_video
-from nlvideo.data.footage import EvalVideos, Footage, Views, collate_readable
+from nlvideo.cost.count import count_cost
+from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec, collate_readable
 from nlvideo.data.formats import SUFFIXES
 from nlvideo.data.manifest import Sample
+from nlvideo.data.prepare.encode import write_video
 from nlvideo.data.protocols import SLIDING, crop_offsets, nln_clips
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.transforms import resize_short_side
-from nlvideo.evaluation.voting import score_views
+from nlvideo.data.transforms import normalize, resize_short_side
+from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.evaluation.multi_view import score_views
 from nlvideo.models import Insert, ResNet3d
 from nlvideo.models.inference import inference_copy
 
@@ -60,7 +59,7 @@ def pytorchvideo_pipeline(net: ResNet3d, device: str) -> Read:
                 offset = crop_offsets("nln", max(height, width) - SIDE, CROPS)[crop]
                 top, left = (0, offset) if width >= height else (offset, 0)
                 view = frames[..., top : top + SIDE, left : left + SIDE].transpose(0, 1)[None]
-                scores.append(net.scores(normalise(view.to(device), MEAN, STD), TRAINED)[0])
+                scores.append(net.scores(normalize(view.to(device), MEAN, STD), TRAINED)[0])
         return torch.stack(scores).mean(dim=0).cpu()
 
     return read
@@ -82,16 +81,16 @@ def ours(net: ResNet3d, protocol: str, device: str, views_per_forward: int) -> R
 
     def read(path: Path) -> Tensor:
         frames, clips = reader.read(path)
-        footage = Footage(frames.to(device), clips, label=0, index=0)
+        footage = DecodedVideo(frames.to(device), clips, label=0, index=0)
         (scores,) = score_views(net, [footage], views, mean=MEAN, std=STD, views_per_forward=views_per_forward)
         return scores.mean(dim=0)
 
     return read
 
 
-def views_of(protocol: str) -> Views:
+def views_of(protocol: str) -> ViewSpec:
     crop, num_crops = (None, 1) if protocol == "full" else (SIDE, CROPS)
-    return Views(slice(1, None), crop, num_crops, protocol, TRAINED if protocol in SLIDING else None)
+    return ViewSpec(slice(1, None), crop, num_crops, protocol, TRAINED if protocol in SLIDING else None)
 
 
 def networks(arch: str, depth: int, at: str) -> tuple[ResNet3d, ResNet3d]:

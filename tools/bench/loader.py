@@ -22,13 +22,13 @@ from statistics import median
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from nlvideo.data import decode_pyav
-from nlvideo.data.dataset import TrainClips
-from nlvideo.data.decode import DecodeError, Video
 from nlvideo.data.formats import SUFFIXES
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.train_dataset import TrainClips
 from nlvideo.data.transforms import train_transform
+from nlvideo.data.video import pyav as decode_pyav
+from nlvideo.data.video.decode import DecodeError, Video
 
 FRAMES, STRIDE = 8, 8
 SECONDS = FRAMES * STRIDE / 30  # of a clip, for those that count in seconds

@@ -26,10 +26,11 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from nlvideo.blocks import NonLocal
-from nlvideo.checkpoint.sources import PYTORCHVIDEO
+from nlvideo.checkpoint.codebases import PYTORCHVIDEO
 from nlvideo.console import console
 from nlvideo.models import Insert, ResNet3d, resolve_placement
-from nlvideo.models.regions import checkpoint_stages, compile_regions
+from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
+from nlvideo.models.compile import compile_blocks
 from nlvideo.models.resnet3d import DEPTHS
 from nlvideo.training.optim import Optimizer
 
@@ -112,8 +113,8 @@ def our_step(form: Form, options: argparse.Namespace, video: Tensor, label: Tens
         net.to(memory_format=torch.channels_last_3d)
         video = video.contiguous(memory_format=torch.channels_last_3d)
     if form.compiled:
-        compile_regions(net)
-    checkpoint_stages(net, form.recomputed)
+        compile_blocks(net)
+    activation_checkpoint_stages(net, form.recomputed)
     optimizer = Optimizer(lr=0.01, fused=form.fused).build(net.parameters(), options.batch)
     return step(net, optimizer, video, label, form.bfloat16)
 

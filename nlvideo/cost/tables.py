@@ -1,0 +1,121 @@
+"""Tables of what networks cost, for the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from nlvideo.checkpoint import build
+from nlvideo.cost.count import StageCost, count_parts, total
+from nlvideo.cost.published import RATIOS, REFERENCE_COSTS
+from nlvideo.models import Backbone
+
+NUMBERS = ("params M", "GMACs", "computed", "GiB", "explicit")
+NOTES = (
+    "GMACs: of one clip, as papers count: attention with the N x M matrix, and two for each output of a norm (as "
+    "fvcore). computed: the same with attention as nlvideo computes it. GiB: what a training step keeps from the "
+    "forward to the backward pass, of its whole batch in float32 (mixed precision: about half). explicit: that with "
+    "the N x M matrix. ×: relative to {base}."
+)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network, its clip (T, H, W) and its training batch."""
+
+    net: Backbone
+    clip: tuple[int, int, int]
+    batch: int
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "NetworkSpec":
+        """What a run with this configuration (see `nlvideo.configuration`) would train, its network on meta.
+
+        Raises:
+            ValueError: the network cannot be built.
+        """
+        data = config["data"]
+        with torch.device("meta"):
+            net = build(config["model"]["net"])
+        return cls(net, (data["clip_frames"], data["crop_size"], data["crop_size"]), data["batch_size"])
+
+    def parts(self) -> tuple[list[StageCost], list[StageCost]]:
+        """The stages of the network, and of the same without blocks. Twins on meta are counted."""
+        with torch.device("meta"):
+            net = build(self.net.config())
+            bare = net.bare()
+        return count_parts(net, self.clip, self.batch), count_parts(bare, self.clip, self.batch)
+
+
+def stage_table(job: NetworkSpec) -> Table:
+    """A row for each stage, and their sum."""
+    parts, bare = job.parts()
+    table = _table(("stage", "T x H x W", "blocks"), "the same network without blocks")
+    table.title = f"{job.batch} clips of {_map(job.clip)}, {job.net.num_classes} classes"
+    for part, base in zip(parts, bare, strict=True):
+        table.add_row(part.name, _map(part.output), _names(part.blocks), *_numbers(part, base))
+    table.add_section()
+    whole, base = total("all", parts), total("without blocks", bare)
+    table.add_row(whole.name, "", _names(whole.blocks), *_numbers(whole, base))
+    table.add_row(base.name, "", "", *_numbers(base, base))
+    return table
+
+
+def comparison_table(jobs: dict[str, NetworkSpec]) -> Table:
+    """A row for each network."""
+    first, *_ = jobs
+    table = _table(("network", "clips", "blocks"), first)
+    base = total("", jobs[first].parts()[0])
+    for name, job in jobs.items():
+        whole = total(name, job.parts()[0])
+        table.add_row(name, f"{job.batch} of {_map(job.clip)}", _names(whole.blocks), *_numbers(whole, base))
+    return table
+
+
+def published_tables() -> list[Table]:
+    """Our counts beside the published ones; see `nlvideo.cost.published`."""
+    lines = Table("network", "params M", "published", "GMACs", "published", "off by", title="Reference architectures")
+    for line in REFERENCE_COSTS:
+        gmacs, params = line.count()
+        published = "" if line.params is None else f"{line.params:.2f}"
+        off = f"{100 * (gmacs / line.gmacs - 1):+.2f} %"
+        lines.add_row(line.name, f"{params:.2f}", published, f"{gmacs:.2f}", f"{line.gmacs:.2f}", off)
+    ratios = Table(
+        "R101", "params ×", "paper", "GMACs ×", "paper", title="Relative to C2D (Wang et al. 2018, Table 2e)"
+    )
+    for ratio in RATIOS:
+        gmacs, params = ratio.count()
+        paper_params, paper_gmacs = ratio.paper
+        ratios.add_row(ratio.name, f"{params:.2f}", f"{paper_params}", f"{gmacs:.2f}", f"{paper_gmacs}")
+    return [lines, ratios]
+
+
+def _table(columns: Sequence[str], base: str) -> Table:
+    table = Table(caption=NOTES.format(base=base), caption_justify="left")
+    for name in columns:
+        table.add_column(name, no_wrap=True, min_width=6)
+    for name in NUMBERS:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _numbers(part: StageCost, base: StageCost) -> list[str]:
+    def cell(value: float, base: float) -> str:
+        shown = f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+        return shown if value == base or not base else f"{shown} ×{value / base:.2f}"
+
+    def values(part: StageCost) -> list[float]:
+        cost, memory = part.cost, part.memory
+        return [cost.params / 1e6, cost.gmacs, cost.computed_gmacs, memory.computed / 2**30, memory.explicit / 2**30]
+
+    return [cell(*pair) for pair in zip(values(part), values(base), strict=True)]
+
+
+def _map(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))
+
+
+def _names(blocks: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in blocks.items())

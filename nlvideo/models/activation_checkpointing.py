@@ -1,0 +1,56 @@
+"""Activation checkpointing (Chen et al. 2016): residual blocks computed again in the backward pass."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from nlvideo.models.backbone import Backbone
+from nlvideo.models.compile import regions
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def activation_checkpoint_stages(net: Backbone, stages: Sequence[str]) -> None:
+    """Activation checkpointing (Chen et al. 2016): of each residual block of these stages only the input is kept, and
+    the backward pass computes what is inside once more. Gradients, random draws and the statistics of batch norms are
+    as without. With `compile_blocks`, after it.
+
+    Args:
+        stages: of `net.stages()`, such as res2 and res3, whose maps are the largest.
+
+    Raises:
+        ValueError: `net` has no such stage.
+    """
+    parts = net.stages()
+    for name in stages:
+        if name not in parts:
+            raise ValueError(f"activation_checkpoint_stages: no stage {name!r}; expected some of {', '.join(parts)}")
+        for module in regions(parts[name]):
+            module.forward = partial(_forward, module, module.forward)
+
+
+def _forward(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if not module.training:
+        return forward(x)
+    return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_apart(module)))
+
+
+@contextmanager
+def _statistics_apart(module: nn.Module) -> Iterator[None]:
+    """Within it, batch norms update copies of their statistics: a second forward pass must not count the same clips
+    twice."""
+    norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
+    kept = [{name: getattr(norm, name) for name in STATISTICS} for norm in norms]
+    for norm, statistics in zip(norms, kept, strict=True):
+        for name, statistic in statistics.items():
+            setattr(norm, name, statistic.clone())
+    try:
+        yield
+    finally:
+        for norm, statistics in zip(norms, kept, strict=True):
+            for name, statistic in statistics.items():
+                setattr(norm, name, statistic)

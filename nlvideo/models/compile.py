@@ -1,0 +1,24 @@
+"""torch.compile of a network, residual block by residual block. Names of parameters stay."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from nlvideo.models.backbone import Backbone
+
+
+def compile_blocks(net: Backbone, backend: str = "inductor") -> None:
+    """torch.compile of each residual block, of the stem and of the head. Blocks of the same kind and size share what is
+    compiled, so that it takes a fraction of the time of the whole network in one piece."""
+    # A network has more kinds of residual blocks, in training and in evaluation, than PyTorch's 8 variants of a
+    # function; beyond them it would silently stop compiling.
+    torch._dynamo.config.recompile_limit = 64
+    for part in net.stages().values():
+        for module in regions(part):
+            module.forward = partial(torch.compile(type(module).forward, backend=backend), module)
+
+
+def regions(part: nn.Module) -> Sequence[nn.Module]:
+    return getattr(part, "res_blocks", [part])

@@ -1,0 +1,91 @@
+"""The same command again: whether a run's folder holds a run to go on with, one that is finished, or another one."""
+
+from pathlib import Path
+from typing import Any
+
+from nlvideo import checkpoint
+from nlvideo.exit_codes import AlreadyFinished
+
+# Settings that may differ, since they do not change what a run learns. As many processes as before there have to be,
+# whatever devices they are on; the checkpoint knows.
+SETTINGS_THAT_MAY_DIFFER = {
+    "config",
+    "name",
+    "runs_dir",
+    "overwrite",
+    "ckpt_path",
+    "checkpoint_minutes",
+    "timeout_minutes",
+    "data.test",
+    "data.num_clips",
+    "data.num_crops",
+    "data.protocol",
+    "data.num_workers",
+    "data.decode_timeout",
+    "model.views_per_forward",
+    "model.inference_dtype",
+    "model.keep_view_scores",
+    "trainer.accelerator",
+    "trainer.strategy",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.logger",
+    "trainer.log_every_n_steps",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.default_root_dir",
+    "trainer.profiler",
+    "trainer.max_time",
+}
+LIMITS = ("max_epochs", "max_steps")  # of trainer: they may rise
+SHOWN = 6  # differences
+
+
+def find_resumable_run(folder: Path, config: dict[str, Any]) -> Path | None:
+    """The checkpoint from which ``nlvideo fit`` with this configuration goes on; None where it begins.
+
+    Raises:
+        AlreadyFinished: the run is at its end, and no limit has risen.
+        ValueError: the folder holds a run of another configuration, or one without its last checkpoint.
+    """
+    last = folder / "last.ckpt"
+    if not last.is_file():
+        if others := sorted(folder.glob("*.ckpt")):
+            raise ValueError(
+                f"{folder} holds {others[0].name} of an earlier run, and no last.ckpt to go on with: choose another "
+                "--name, or begin anew with --overwrite true"
+            )
+        return None
+    earlier = checkpoint.read(last)["nlvideo"]["run_config"]
+    if differences := [
+        *_differences(earlier, config),
+        *(f"trainer.{name} is lower" for name in LIMITS if _limit(config, name) < _limit(earlier, name)),
+    ]:
+        shown = "; ".join(differences[:SHOWN])
+        more = f"; {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+        raise ValueError(
+            f"{folder} holds a run of another configuration: {shown}{more}. Choose another --name, begin anew with "
+            f"--overwrite true, or go on with yours from its checkpoint: --ckpt_path {last}"
+        )
+    if (folder / "fit.json").is_file() and all(_limit(config, name) == _limit(earlier, name) for name in LIMITS):
+        raise AlreadyFinished(
+            f"{folder} is finished: nothing to train. More: --trainer.max_epochs; anew: --overwrite true"
+        )
+    return last
+
+
+def _limit(config: dict[str, Any], name: str) -> float:
+    limit = config["trainer"][name]
+    return float("inf") if limit in (None, -1) else limit
+
+
+def _differences(earlier: Any, now: Any, key: str = "") -> list[str]:
+    if key in SETTINGS_THAT_MAY_DIFFER or key.removeprefix("trainer.") in LIMITS:
+        return []
+    if isinstance(earlier, dict) and isinstance(now, dict):
+        return [
+            difference
+            for name in sorted(earlier.keys() | now.keys())
+            for difference in _differences(earlier.get(name), now.get(name), f"{key}.{name}".removeprefix("."))
+        ]
+    return [] if earlier == now else [f"{key.replace('.init_args', '')} is {earlier} there and {now} here"]

@@ -1,0 +1,173 @@
+"""The embedded data set "visitors": four times, somebody looks over a wall. How many different visitors?
+
+    folder/  train/00000.mp4 ...  train.csv   path,label; paths relative to the folder
+             val/00000.mp4 ...    val.csv
+             classes.txt          a name a line, in the order of the labels
+             contact_sheet.png    what the classes look like
+             visitors.json        the settings; written last, so a folder that has it is complete
+
+Each visit is easy to see, but the answer needs visits far apart in time and space to be compared.
+"""
+
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nlvideo.data.prepare.encode import write_video
+from nlvideo.visitors.contact_sheet import save_contact_sheet
+from nlvideo.visitors.render import digit_samples, render
+from nlvideo.visitors.scene import FPS, NUM_CLASSES, STANDARD, VisitorOptions, nth_scene
+
+VERSION = 1  # raise it when the same settings give other pixels
+NUM_TRAIN, NUM_VAL = 1200, 400  # videos
+TRAIN_SEED, VAL_SEED = 1, 2
+CLASS_NAMES = ("1 visitor", *(f"{count} visitors" for count in range(2, NUM_CLASSES + 1)))
+
+COMPLETE = "visitors.json"
+STARTED = "visitors.json.partial"  # marks the folder as ours from the first moment on
+VIDEOS_PER_TASK = 8  # handed to a worker at a time
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    folder: Path
+    contact_sheet: Path
+    num_videos: int
+    num_bytes: int  # of the videos
+    seconds: float
+    was_there: bool  # complete and with these settings: nothing was written
+
+
+def make_visitors(
+    folder: str | os.PathLike,
+    *,
+    num_train: int = NUM_TRAIN,
+    num_val: int = NUM_VAL,
+    train_seed: int = TRAIN_SEED,
+    val_seed: int = VAL_SEED,
+    options: VisitorOptions = STANDARD,
+    workers: int = 1,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] = lambda num_done, num_total: None,
+) -> DatasetInfo:
+    """Write the data set, or do nothing where it is already.
+
+    Video i depends on its seed, i and the options only. Several `workers` are spawned processes, so a script
+    that asks for them needs the usual `if __name__ == "__main__":`. A folder with other settings is replaced
+    with `overwrite` only, and a folder with anything else in it never.
+    """
+    begin = time.perf_counter()
+    folder = Path(folder)
+    seeds = {"train": train_seed, "val": val_seed}
+    counts = {"train": num_train, "val": num_val}
+    _check(counts, seeds, workers)
+    if options.identity == "digit":
+        digit_samples()  # a missing scikit-learn is better found before anything is written
+    settings = {"version": VERSION, "num_train": num_train, "num_val": num_val}
+    settings |= {"train_seed": train_seed, "val_seed": val_seed, **asdict(options)}
+
+    videos = [
+        (folder / split / f"{index:05d}.mp4", seeds[split], index, options)
+        for split, count in counts.items()
+        for index in range(count)
+    ]
+    was_there = _is_there(folder, settings, overwrite) and all(path.is_file() for path, *_ in videos)
+    if not was_there:
+        _start(folder, settings)
+        for num_done, _ in enumerate(_write_videos(videos, workers), start=1):
+            on_progress(num_done, len(videos))
+        for split, count in counts.items():
+            with open(folder / f"{split}.csv", "w", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["path", "label"])
+                writer.writerows(
+                    [f"{split}/{i:05d}.mp4", nth_scene(seeds[split], i, options).label] for i in range(count)
+                )
+        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
+        save_contact_sheet(folder / "contact_sheet.png", CLASS_NAMES, train_seed, num_train, options)
+        os.replace(folder / STARTED, folder / COMPLETE)
+    num_bytes = sum(path.stat().st_size for path, *_ in videos)
+    seconds = time.perf_counter() - begin
+    return DatasetInfo(folder, folder / "contact_sheet.png", len(videos), num_bytes, seconds, was_there)
+
+
+def _check(counts: dict[str, int], seeds: dict[str, int], workers: int) -> None:
+    for split, count in counts.items():
+        if count < NUM_CLASSES:
+            raise ValueError(f"num_{split} is {count}: expected at least {NUM_CLASSES}, one video a class")
+        if seeds[split] < 0:
+            raise ValueError(f"{split}_seed is {seeds[split]}: expected 0 or more")
+    if seeds["train"] == seeds["val"]:
+        raise ValueError(
+            f"train_seed and val_seed are both {seeds['val']}: expected two different seeds, "
+            "or validation videos would be training videos"
+        )
+    if workers < 1:
+        raise ValueError(f"workers is {workers}: expected 1 (this process) or more")
+
+
+def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
+    """Whether the folder says that it holds this data set; ValueError where it must not be written to."""
+    complete = folder / COMPLETE
+    if not complete.exists():
+        if folder.exists() and not (folder / STARTED).exists() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty and holds no data set of this kind: name a new or empty folder")
+        return False
+    if overwrite:
+        return False
+    try:
+        found = dict(json.loads(complete.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{complete} can't be read ({error}): "
+            "name another folder, or replace the data set with --overwrite (overwrite=True)"
+        ) from error
+    differences = [
+        f"{name} is {found.get(name)} there, {settings.get(name)} was asked for"
+        for name in sorted(settings.keys() | found.keys())
+        if found.get(name) != settings.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{folder} holds videos made with other settings ({'; '.join(differences)}): "
+            "name another folder, or replace them with --overwrite (overwrite=True)"
+        )
+    return True
+
+
+def _start(folder: Path, settings: dict) -> None:
+    """An empty data set, marked as not complete before anything of an earlier one is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / COMPLETE).exists():
+        os.replace(folder / COMPLETE, folder / STARTED)
+    (folder / STARTED).write_text(json.dumps(settings, indent=2) + "\n")
+    for split in ("train", "val"):
+        shutil.rmtree(folder / split, ignore_errors=True)
+        (folder / split).mkdir()
+
+
+def _write_videos(videos: list[tuple], workers: int) -> Iterator[None]:
+    if workers == 1:
+        yield from map(_write_one, videos)
+        return
+    # Spawned, not forked: the caller may have threads running (torch has), and those do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent) as pool:
+        yield from pool.map(_write_one, videos, chunksize=VIDEOS_PER_TASK)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_one(video: tuple[Path, int, int, VisitorOptions]) -> None:
+    path, seed, index, options = video
+    write_video(path, render(nth_scene(seed, index, options)), FPS)

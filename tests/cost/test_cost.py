@@ -1,0 +1,172 @@
+"""Parameters, multiply-adds and memory, against published numbers and numbers counted by hand."""
+
+import functools
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nlvideo import ops
+from nlvideo.blocks import NonLocal, PositionAttention, SqueezeExcite
+from nlvideo.cost.count import count_cost, count_parts, operator_flops, total
+from nlvideo.cost.published import RATIOS, REFERENCE_COSTS
+from nlvideo.cost.tables import NetworkSpec, stage_table
+from nlvideo.models import Backbone, DualAttentionHead, Insert, ResNet3d
+
+ROOT = Path(__file__).parents[2]
+PAIRWISE = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
+
+
+@pytest.mark.parametrize("line", REFERENCE_COSTS, ids=lambda line: line.name)
+def test_published_sizes(line):
+    gmacs, params = line.count()
+    assert gmacs == pytest.approx(line.gmacs, rel=0.001)
+    assert line.params is None or params == pytest.approx(line.params, abs=0.006)
+
+
+@pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: ratio.name)
+def test_published_ratios(ratio):
+    gmacs, params = ratio.count()
+    assert (gmacs, params) == pytest.approx((ratio.gmacs, ratio.params), abs=0.006)
+    assert (round(params, 1), round(gmacs, 1)) == ratio.paper
+
+
+@pytest.mark.parametrize(("channels", "params"), [(512, 0.527), (1024, 2.102)])
+def test_parameters_of_one_block(channels, params):
+    assert sum(each.numel() for each in NonLocal(channels).parameters()) / 1e6 == pytest.approx(params, abs=0.0006)
+
+
+def test_parameters_of_squeeze_excite_in_r50():
+    """2/r sum_s N_s C_s^2 (Hu et al. 2018, Eq. 5), which is their 2.5 million, and our biases."""
+    with torch.device("meta"):
+        plain, filled = ResNet3d("c2d", 50), ResNet3d("c2d", 50, branch=Insert(SqueezeExcite, "all"))
+    blocks = {256: 3, 512: 4, 1024: 6, 2048: 3}
+    weights = sum(2 * count * c * c // 16 for c, count in blocks.items())
+    biases = sum(count * (c + c // 16) for c, count in blocks.items())
+    added = count_cost(filled, (8, 64, 64)).params - count_cost(plain, (8, 64, 64)).params
+    assert added == weights + biases
+    assert weights / 1e6 == pytest.approx(2.5, abs=0.05)
+
+
+def small(**settings):
+    with torch.device("meta"):
+        return ResNet3d(**{"depth": [1, 1, 1, 1], "width": 8, "num_classes": 5, **settings})
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+def test_attention_counts_as_in_the_papers_and_as_computed(pairwise):
+    """N M (D + E) multiply-adds; for concatenation, whose scores are sums, N M E."""
+    clip, c, d, n, m = (8, 224, 224), 32, 16, 8 * 56 * 56, 8 * 28 * 28
+    filled = small(after=Insert(functools.partial(NonLocal, pairwise=pairwise), {"res2": 1}))
+    base, cost = count_cost(small(), clip), count_cost(filled, clip)
+    embedded = pairwise != "gaussian"
+    scores = (n + m) * d if pairwise == "concatenation" else 0
+    projections = (n + m) * c * d * (2 if embedded else 1) + scores  # theta and out; phi and g
+    explicit = {"gaussian": c + d, "concatenation": d}.get(pairwise, 2 * d) * n * m
+    computed = {"dot_product": 2 * d * d * (n + m) // 2, "concatenation": 3 * (n + m) * d}.get(pairwise, explicit)
+    assert cost.macs - base.macs == projections + explicit
+    assert cost.computed_macs - base.computed_macs == projections + computed
+    assert cost.norm_macs - base.norm_macs == 2 * n * c
+
+
+def test_every_operator_of_ours_is_counted():
+    """The counter cannot see into them, and would leave out what it does not know."""
+    named = {name.partition(".")[0] for name in torch._C._dispatch_get_all_op_names() if name.startswith("nlvideo::")}
+    forward = {name for name in named if not name.endswith("_backward")}
+    assert forward == {operator._qualified_op_name for operator in operator_flops()}
+
+
+def test_counting_leaves_the_operations_as_they_were():
+    before = {name: getattr(ops, name) for name in ops.__all__}
+    with pytest.raises(ValueError, match="do not divide"):
+        count_cost(small(after=Insert(functools.partial(NonLocal, temporal_groups=3), {"res2": 1})), (8, 64, 64))
+    assert {name: getattr(ops, name) for name in ops.__all__} == before
+
+
+class Tiny(Backbone):
+    """conv - relu - mean - linear."""
+
+    def __init__(self, num_classes: int = 5):
+        super().__init__(num_classes, locals())
+        self.conv = nn.Conv3d(3, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.attention = PositionAttention(4, reduction=2)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x):
+        return self.head(self.attention(self.relu(self.conv(x))).mean(dim=(2, 3, 4)))
+
+
+def test_parts_of_a_network_by_hand():
+    with torch.device("meta"):
+        net = Tiny()
+    parts = {part.name: part for part in count_parts(net, (2, 4, 4), batch=3)}
+    n = 2 * 4 * 4
+    assert parts["conv"].output == (2, 4, 4)
+    assert parts["conv"].cost.params == 27 * 3 * 4 + 4
+    assert parts["conv"].cost.macs == n * 27 * 3 * 4
+    assert parts["attention"].cost.macs == n * 4 * (2 + 2 + 4) + n * n * (2 + 4)
+    assert parts["head"].cost.macs == 4 * 5
+    # In bytes of 3 clips: a convolution keeps its input, a ReLU its output, a linear layer its input.
+    assert parts["conv"].memory.explicit == 4 * 3 * 3 * n
+    assert parts["relu"].memory.explicit == 4 * 3 * 4 * n
+    assert parts["head"].memory.explicit == 4 * 3 * 4
+    assert total("all", list(parts.values())).cost == count_cost(net, (2, 4, 4))
+
+
+def test_blocks_keep_the_matrix_only_in_the_explicit_form():
+    parts = count_parts(small(after=Insert(at={"res2": 1})), (8, 112, 112), batch=2)
+    res2 = next(part for part in parts if part.name == "res2")
+    n, m = 8 * 28 * 28, 8 * 14 * 14
+    matrix = 4 * 2 * n * m
+    assert dict(res2.blocks) == {"NonLocal": 1}
+    assert matrix <= res2.memory.explicit - res2.memory.computed <= 3 * matrix
+
+
+def test_table_by_stage():
+    head = functools.partial(DualAttentionHead, auxiliary=True)
+    net = small(after=Insert(at={"res4": 1}), branch=Insert(SqueezeExcite, "all"), head=head)
+    table = stage_table(NetworkSpec(net, (8, 64, 64), 2))
+    stages, outputs, blocks, params, *_ = ([*column.cells] for column in table.columns)
+    assert stages == ["stem", "res2", "pool2", "res3", "res4", "res5", "head", "all", "without blocks"]
+    assert outputs[:6] == ["8 x 16 x 16", "8 x 16 x 16", "4 x 16 x 16", "4 x 8 x 8", "4 x 4 x 4", "4 x 2 x 2"]
+    assert blocks[4] == "1 SqueezeExcite, 1 NonLocal"
+    assert blocks[-2] == "4 SqueezeExcite, 1 NonLocal, 1 PositionAttention, 1 ChannelAttention"
+    base = total("", count_parts(net.bare().to("meta"), (8, 64, 64), 2)).cost.params
+    assert params[-1] == f"{base / 1e6:.3f}"
+    assert params[-2].endswith(f"×{sum(each.numel() for each in net.parameters()) / base:.2f}")
+
+
+@pytest.fixture
+def tool(monkeypatch):
+    """Runs tools/cost.py."""
+    spec = importlib.util.spec_from_file_location("cost_tool", ROOT / "tools" / "cost.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["cost.py", *arguments])
+        return module.main()
+
+    return run
+
+
+def test_the_tool_takes_recipes_and_overrides(tool, capsys):
+    demo = str(ROOT / "configs" / "demo.yaml")
+    assert tool("-c", demo, "--model.net.after.at={res3: [0]}") == 0
+    assert "1 NonLocal" in capsys.readouterr().out
+    assert tool("-c", demo, "--against", demo.replace("demo", "c2d_r50_8x8"), "--data.crop_size=64") == 0
+    shown = capsys.readouterr().out
+    assert "32 of 8 x 64 x 64" in shown
+    assert "c2d_r50_8x8" in shown
+
+
+def test_the_tool_says_what_is_wrong(tool, capsys):
+    demo = str(ROOT / "configs" / "demo.yaml")
+    assert tool("-c", demo, "--model.net.after.at=nl5") == 1
+    assert capsys.readouterr().err.startswith("cost: placement res4: 3 blocks asked for, but res4 has 2")
+    assert tool("-c", demo, "--model.net.colour=red") == 1
+    assert capsys.readouterr().err.startswith("cost: Option 'colour' is not accepted")

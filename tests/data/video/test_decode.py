@@ -1,0 +1,175 @@
+"""Frames by number, read back from the pixels; files that cannot be read."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nlvideo.data.video.decode import DecodeError, Video
+
+SAMPLES = os.environ.get("NLVIDEO_SAMPLE_VIDEOS")
+
+
+@pytest.fixture(scope="module")
+def numbered(tmp_path_factory, write_numbered):
+    return write_numbered(tmp_path_factory.mktemp("videos") / "a b.mp4", 100, gop=30)
+
+
+def test_frames_by_number_in_any_order_and_repeated(numbered, read_numbers):
+    video = Video(numbered)
+    assert video.num_frames == 100
+    for wanted in ([0, 8, 16], [99, 98, 97], [50, 3, 50, 99, 3], [31], list(range(100))):
+        frames = video.frames(np.array(wanted))
+        assert frames.shape == (len(wanted), 3, 64, 96)
+        assert read_numbers(frames, time_dim=-4) == wanted
+
+
+def test_frames_are_uint8_whatever_bridge_others_have_set(numbered):
+    import decord
+
+    decord.bridge.set_bridge("native")
+    frames = Video(numbered, "decord").frames(np.array([[1, 2], [2, 1]]))
+    assert (frames.shape, frames.dtype) == ((2, 2, 3, 64, 96), torch.uint8)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+def test_each_frame_is_decoded_once(numbered, monkeypatch, decoder):
+    video = Video(numbered, decoder)
+    asked = []
+    decode = video._reader.frames
+    monkeypatch.setattr(
+        video._reader, "frames", lambda numbers, prepare: asked.append(numbers) or decode(numbers, prepare)
+    )
+    video.frames(np.array([5, 1, 5, 5, 1]))
+    assert asked == [[1, 5]]
+
+
+def test_numbers_past_the_end_give_the_last_frame(numbered, read_numbers):
+    assert read_numbers(Video(numbered).frames(np.array([98, 99, 150])), time_dim=-4) == [98, 99, 99]
+
+
+# (name, codec, its options): B frames, frames that need frames from behind the next key frame (open GOP), hidden
+# frames, containers without times and whose first frames cannot be sought.
+FORMATS = [
+    ("h264.mp4", "libx264", {"bf": "3"}),
+    ("open.mkv", "libx264", {"x264-params": "open-gop=1:bframes=3"}),
+    ("open.ts", "libx264", {"x264-params": "open-gop=1:bframes=3"}),
+    ("hevc.mp4", "libx265", {"x265-params": "log-level=none"}),
+    ("mpeg4.avi", "mpeg4", {"bf": "2"}),
+    ("mpeg2.mpg", "mpeg2video", {"bf": "2"}),
+    ("wmv2.wmv", "wmv2", {}),
+    ("vp9.webm", "libvpx-vp9", {"lag-in-frames": "16", "auto-alt-ref": "1", "cpu-used": "8", "deadline": "realtime"}),
+    ("av1.mkv", "libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "options"), FORMATS, ids=[name for name, *_ in FORMATS])
+def test_every_format_gives_the_frame_of_the_number(name, codec, options, tmp_path, encode, read_numbers):
+    num_frames = 90
+    encode(tmp_path / name, num_frames, codec, options, gop=24)
+    for decoder in ("pyav", "decord"):
+        assert Video(tmp_path / name, decoder).num_frames == num_frames
+        for wanted in ([0], [23], [25], [47, 70], [89], list(range(1, 90, 8))):
+            video = Video(tmp_path / name, decoder)
+            assert read_numbers(video.frames(np.array(wanted)), time_dim=-4) == wanted
+
+
+def test_decord_leaves_what_it_numbers_wrongly_to_pyav(numbered, tmp_path, encode):
+    encode(tmp_path / "a.avi", 5, "mpeg4", {})
+    assert (Video(numbered).decoder, Video(numbered, "decord").decoder) == ("pyav", "decord")
+    assert Video(tmp_path / "a.avi", "decord").decoder == "pyav"
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "avi", "mp4"])
+def test_a_file_that_is_cut_off_ends_where_its_frames_end(suffix, tmp_path, encode, read_numbers):
+    path = tmp_path / f"a.{suffix}"
+    encode(path, 100, "mpeg4" if suffix == "avi" else "libx264", {"bf": "0"}, movflags="faststart")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 6 // 10])
+    video = Video(path)
+    assert 10 < video.num_frames < 80  # though the header says 100
+    numbers = read_numbers(video.frames(np.arange(0, 100, 10)), time_dim=-4)
+    last = video.num_frames - 1
+    assert numbers == [min(number, last) for number in range(0, 100, 10)]
+
+
+def test_a_folder_of_images(tmp_path, draw_numbers, read_numbers):
+    for i in range(12):
+        Image.fromarray(np.ascontiguousarray(draw_numbers([i])[0])).save(tmp_path / f"img_{i + 1:05}.jpg")
+    (tmp_path / "notes.txt").write_text("not a frame")
+    video = Video(tmp_path)
+    assert (video.num_frames, video.decoder) == (12, "images")
+    assert read_numbers(video.frames(np.array([11, 0, 5])), time_dim=-4) == [11, 0, 5]
+    (tmp_path / "img_00001.jpg").write_text("not an image")
+    with pytest.raises(DecodeError, match=str(tmp_path)):
+        video.frames(np.array([0]))
+
+
+def damaged(path: Path, kind: str, whole: bytes) -> Path:
+    contents = {
+        "empty": b"",
+        "text": b"path,label\nnot a video\n" * 100,
+        "no index": whole[: len(whole) // 2],  # an .mp4's index stands at its end
+        "overwritten": whole[:2000] + b"\xff" * (len(whole) // 2) + whole[2000 + len(whole) // 2 :],
+    }
+    path.write_bytes(contents[kind])
+    return path
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "no index", "overwritten"])
+def test_a_damaged_file_is_a_decode_error_of_one_line_with_its_path(kind, numbered, tmp_path):
+    path = damaged(tmp_path / f"{kind}.mp4", kind, numbered.read_bytes())
+    with pytest.raises(DecodeError) as caught:
+        Video(path).frames(np.arange(0, 100, 8))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert len(str(caught.value)) > len(f"{path}: ") + 5
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_an_empty_folder(tmp_path):
+    with pytest.raises(DecodeError, match=r"absent\.mp4: no such file$"):
+        Video(tmp_path / "absent.mp4")
+    with pytest.raises(DecodeError, match=r": a folder without images \(\.jpeg"):
+        Video(tmp_path)
+
+
+@pytest.mark.skipif(not SAMPLES, reason="NLVIDEO_SAMPLE_VIDEOS names no folder")
+@pytest.mark.parametrize(
+    ("name", "num_frames", "size"),
+    [
+        ("demo.mp4", 280, (256, 340)),
+        ("test.avi", 164, (240, 320)),
+        ("flipping_a_pancake.mkv", 310, (240, 426)),
+        ("unordered.mov", 4, (50, 50)),
+        ("video_90.mov", 3, (568, 320)),  # stored 320 x 568
+        ("video_270.mov", 3, (568, 320)),
+        ("nasa_13013.mp4", 390, (270, 480)),  # the best of its two streams
+        ("h265_video.mp4", 10, (128, 128)),
+        ("h264_10bits.mp4", 30, (200, 200)),
+        ("bt709_full_range.mp4", 30, (720, 1280)),
+        ("av1_video.mkv", 125, (360, 640)),  # decord cannot read it
+    ],
+)
+def test_sample_videos(name, num_frames, size):
+    """Both decoders give the same, and the same one by one as in one go."""
+    numbers = np.array(sorted({0, num_frames // 2, num_frames - 1}))
+    frames = Video(Path(SAMPLES) / name).frames(numbers)
+    assert frames.shape == (len(numbers), 3, *size)
+    one_by_one = torch.cat([Video(Path(SAMPLES) / name).frames(numbers[i : i + 1]) for i in range(len(numbers))])
+    assert torch.equal(frames, one_by_one)
+    for decoder in ("pyav", "decord"):
+        video = Video(Path(SAMPLES) / name, decoder)
+        assert video.num_frames == num_frames
+        if name != "h264_10bits.mp4":  # their FFmpegs round ten bits to eight in different ways
+            assert torch.equal(video.frames(numbers), frames)
+
+
+@pytest.mark.skipif(not SAMPLES, reason="NLVIDEO_SAMPLE_VIDEOS names no folder")
+def test_the_corrupted_sample():
+    with pytest.raises(
+        DecodeError, match=r"corrupted\.mp4: PyAV: Invalid data found .*; decord: .* Error sending packet"
+    ):
+        Video(Path(SAMPLES) / "corrupted.mp4").frames(np.arange(50))
