@@ -73,7 +73,10 @@ def test_a_grid_over_a_stage_that_is_not_there(tmp_path):
 
 def test_dotted_and_nested_overrides_are_the_same(tmp_path):
     dotted = {"model.net.after.at": {"res4": [-2]}, "model.optimizer.lr": 0.5, "data.crop_padding": 1}
-    nested = {"model": {"net": {"after": {"at": {"res4": [-2]}}}, "optimizer": {"lr": 0.5}}, "data": {"crop_padding": 1}}
+    nested = {
+        "model": {"net": {"after": {"at": {"res4": [-2]}}}, "optimizer": {"lr": 0.5}},
+        "data": {"crop_padding": 1},
+    }
     path = sweep_file(tmp_path, baseline="dotted", variants={"dotted": dotted, "nested": nested})
     first, second = make_plan(read_sweep(path), DEMO, [0]).rows
     assert first.config == second.config
