@@ -206,17 +206,13 @@ class VideoClassifier(LightningModule):
         return self.trainer.datamodule.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
     def configure_optimizers(self) -> dict[str, Any]:
-        if self.optimizer.fused and self.trainer.gradient_clip_val and "mixed" in self.trainer.precision:
-            raise ValueError(
-                "optimizer.fused and trainer.gradient_clip_val: not together in mixed precision, where a fused "
-                "optimiser unscales the gradients itself; leave one of them out"
-            )
         self.trainer.fit_loop.setup_data()  # the batches of an epoch are counted there
         num_steps = self.trainer.estimated_stepping_batches
         if self.schedule.name == "cosine" and num_steps == math.inf:
             raise ValueError("schedule 'cosine' goes down to the end of a run; set trainer.max_epochs or max_steps")
         steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
-        optimizer = self.optimizer.build(self.parameters(), self.step_clips)
+        clips_in_mixed_precision = bool(self.trainer.gradient_clip_val) and "mixed" in self.trainer.precision
+        optimizer = self.optimizer.build(self.net, self.step_clips, clips_in_mixed_precision=clips_in_mixed_precision)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: self.schedule.multiplier(step, num_steps, steps_per_epoch)
         )

@@ -1,61 +1,109 @@
-"""Parameter groups and learning-rate schedules."""
+"""The optimizer, its parameter groups, and the learning-rate schedule."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)  # _NormBase: batch norms and instance norms, synchronised ones too
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The optimiser.
+    """The optimizer and its settings.
+
+    Parameters are in three groups: ``norms``, the scales and shifts of normalisation layers; ``biases``, every other
+    parameter of at most one dimension, learned scalars included; ``weights``, the rest.
+
+    ============================================  ============  ===========
+    source                                        decay_biases  decay_norms
+    ============================================  ============  ===========
+    default here, and the demo                    false         false
+    video-nonlocal-net and the paper, SlowFast    true          false
+    mmaction2 (and ``nesterov: false``)           true          true
+    ============================================  ============  ===========
 
     Attributes:
-        name: ``sgd`` (with Nesterov momentum) or ``adamw``.
-        lr: base learning rate: the schedule multiplies it.
+        name: ``sgd`` or ``adamw``.
+        lr: base learning rate, which the schedule multiplies.
         base_batch: the total batch that `lr` is meant for. The learning rate then follows the batch that a step really
             sees, over all processes and accumulated batches: lr * batch / base_batch (Goyal et al. 2017, the linear
             rule). null takes `lr` as it is.
         momentum: of sgd.
-        weight_decay: of everything but norms and biases.
-        fused: one kernel for the whole step.
+        nesterov: Nesterov's form of sgd's momentum. Without momentum it has no effect.
+        weight_decay: of the weights.
+        decay_biases: apply weight decay to biases too.
+        decay_norms: apply weight decay to normalisation layers too.
+        fused: one kernel for the whole step. null: on CUDA, unless gradients are clipped in mixed precision;
+            elsewhere PyTorch chooses.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.01
     base_batch: int | None = None
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 1e-4
-    fused: bool = False
+    decay_biases: bool = False
+    decay_norms: bool = False
+    fused: bool | None = None
 
     def __post_init__(self):
         if self.base_batch is not None and self.base_batch < 1:
             raise ValueError(f"optimizer.base_batch: expected at least 1 clip, or null, got {self.base_batch}")
 
     def scaled_lr(self, batch: int) -> float:
-        """The learning rate for steps of `batch` clips in all."""
+        """Return the learning rate of a step of `batch` clips in all."""
         return self.lr if self.base_batch is None else self.lr * batch / self.base_batch
 
-    def build(self, parameters: Iterable[nn.Parameter], batch: int) -> torch.optim.Optimizer:
-        """Over the parameters that are trained, in two named groups, for steps of `batch` clips in all."""
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
-        groups = [
-            {"name": "weights", "params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
-            # Learned scalars too: decaying these only fights the data.
-            {"name": "norms, biases", "params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        options = {"lr": self.scaled_lr(batch), "fused": self.fused}
+    def build(self, module: nn.Module, batch: int, *, clips_in_mixed_precision: bool = False) -> torch.optim.Optimizer:
+        """Return the optimizer of a module's trained parameters.
+
+        Args:
+            module: the network, or a module that holds it.
+            batch: clips that a step sees, over all processes and accumulated batches.
+            clips_in_mixed_precision: gradients are clipped in mixed precision. A fused optimizer unscales gradients
+                itself, too late for the clipping.
+
+        Raises:
+            ValueError: if `fused` is set where gradients are clipped in mixed precision.
+        """
+        if self.fused and clips_in_mixed_precision:
+            raise ValueError(
+                "optimizer.fused and trainer.gradient_clip_val do not go together in mixed precision, where a fused "
+                "optimizer unscales the gradients itself; leave one of them out"
+            )
+        groups = self.parameter_groups(module)
+        on_cuda = all(p.device.type == "cuda" for group in groups for p in group["params"])
+        fused = self.fused
+        if fused is None and on_cuda and not clips_in_mixed_precision:
+            fused = True
         if self.name == "adamw":
-            return torch.optim.AdamW(groups, **options)
-        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.momentum > 0, **options)
+            return torch.optim.AdamW(groups, lr=self.scaled_lr(batch), fused=fused)
+        nesterov = self.nesterov and self.momentum > 0
+        return torch.optim.SGD(groups, lr=self.scaled_lr(batch), momentum=self.momentum, nesterov=nesterov, fused=fused)
+
+    def parameter_groups(self, module: nn.Module) -> list[dict[str, Any]]:
+        """Return the groups ``weights``, ``biases`` and ``norms`` of the trained parameters, without empty ones."""
+        of_norms = {id(p) for m in module.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)}
+        groups = {
+            "weights": {"params": [], "weight_decay": self.weight_decay},
+            "biases": {"params": [], "weight_decay": self.weight_decay if self.decay_biases else 0.0},
+            "norms": {"params": [], "weight_decay": self.weight_decay if self.decay_norms else 0.0},
+        }
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                name = "norms" if id(parameter) in of_norms else "biases" if parameter.ndim <= 1 else "weights"
+                groups[name]["params"].append(parameter)
+        return [{"name": name, **group} for name, group in groups.items() if group["params"]]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the learning rate goes over a run, step by step.
+    """The learning rate over a run, as a multiple of the optimizer's, step by step.
 
     ::
 
@@ -64,10 +112,20 @@ class Schedule:
                   /         `--.__               /             |____
                warm-up                        warm-up
 
+    The warm-up is a straight line from `warmup_start` to the value that the curve has at its end. With e the position,
+    w the length of the warm-up and E the length of the run, a cosine is
+
+    - (1 + cos(pi (e - w) / (E - w))) / 2 with `cosine_after_warmup`, the default: the warm-up reaches the learning rate
+      that was asked for, as where PyTorch's LinearLR and CosineAnnealingLR are chained;
+    - (1 + cos(pi e / E)) / 2 without: the cosine runs from the first step on, and the warm-up meets it below 1, as in
+      SlowFast (SOLVER.COSINE_AFTER_WARMUP, which is false unless set).
+
     Attributes:
         name: ``cosine`` ends at 0; ``steps`` multiplies by `factor` at each milestone.
-        unit: in which `warmup` and `milestones` count: epochs, or steps of the optimiser ("iterations").
-        warmup: length of a straight line up from `warmup_start` times the learning rate.
+        unit: in which `warmup` and `milestones` count: epochs, or steps of the optimizer ("iterations").
+        warmup: length of the warm-up.
+        warmup_start: where the warm-up starts, as a multiple of the learning rate.
+        cosine_after_warmup: start the cosine when the warm-up ends.
         milestones: where ``steps`` goes down.
         factor: of each step down.
     """
@@ -76,6 +134,7 @@ class Schedule:
     unit: Literal["epochs", "steps"] = "epochs"
     warmup: float = 0.0
     warmup_start: float = 0.01
+    cosine_after_warmup: bool = True
     milestones: list[float] = field(default_factory=list)
     factor: float = 0.1
 
@@ -86,12 +145,20 @@ class Schedule:
             raise ValueError("milestones belong to schedule 'steps'; 'cosine' has none")
 
     def multiplier(self, step: int, num_steps: int, steps_per_epoch: int) -> float:
-        """Of the learning rate, at a step of a run of `num_steps`."""
+        """Return the multiple of the learning rate at a step, from 0, of a run of `num_steps`.
+
+        Positions are fractional: with unit ``epochs`` the learning rate changes at every step of an epoch.
+        """
         steps_per_unit = steps_per_epoch if self.unit == "epochs" else 1
         position, end = step / steps_per_unit, num_steps / steps_per_unit
         if position < self.warmup:
-            return self.warmup_start + (1 - self.warmup_start) * position / self.warmup
+            reached = self._curve(self.warmup, end)
+            return self.warmup_start + (reached - self.warmup_start) * position / self.warmup
+        return self._curve(position, end)
+
+    def _curve(self, position: float, end: float) -> float:
         if self.name == "steps":
             return self.factor ** sum(position >= milestone for milestone in self.milestones)
-        progress = (position - self.warmup) / max(end - self.warmup, 1e-9)
+        start = self.warmup if self.cosine_after_warmup else 0.0
+        progress = (position - start) / max(end - start, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

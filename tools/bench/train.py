@@ -115,7 +115,7 @@ def our_step(form: Form, options: argparse.Namespace, video: Tensor, label: Tens
     if form.compiled:
         compile_blocks(net)
     activation_checkpoint_stages(net, form.recomputed)
-    optimizer = Optimizer(lr=0.01, fused=form.fused).build(net.parameters(), options.batch)
+    optimizer = Optimizer(lr=0.01, fused=form.fused).build(net, options.batch)
     return step(net, optimizer, video, label, form.bfloat16)
 
 
