@@ -17,9 +17,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo import checkpoint
+from nlvideo.console import PLAIN
 from nlvideo.data.module import VideoData
 from nlvideo.evaluation.progress import TestProgress
 from nlvideo.evaluation.report import EvaluationReport
+from nlvideo.files import make_writable_folder
 from nlvideo.task import VideoClassifier
 from nlvideo.training.checkpointing import AtomicIO, PreemptionCheckpoint
 from nlvideo.training.epoch_means import EpochMeans
@@ -68,7 +70,13 @@ class VideoCLI(LightningCLI):
         }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--name", type=str | None, default=None, help="The run's folder is runs_dir/name.")
+        parser.add_argument(
+            "--name",
+            type=str | None,
+            default=None,
+            help="The run's folder is runs_dir/name. validate, test: results go "
+            "there; without either on the command line, to the checkpoint's folder.",
+        )
         parser.add_argument("--runs_dir", type=str, default="runs", help="Where the folders of runs lie.")
         parser.add_argument(
             "--overwrite", type=bool, default=False, help="fit: begin anew in a folder that holds a run."
@@ -96,6 +104,7 @@ class VideoCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: list[str]) -> None:
         self.config = parser.parse_args(args)
+        self._arguments = args
 
     def _parse_ckpt_path(self) -> None:
         """LightningCLI would let the checkpoint's settings replace those of the command line. We compare instead:
@@ -110,8 +119,9 @@ class VideoCLI(LightningCLI):
         if not given and self.subcommand != "fit":
             raise ValueError(f"nlvideo {self.subcommand}: which weights? Give --ckpt_path runs/<name>/last.ckpt")
         if self.subcommand != "fit":
-            self.folder = Path(given).parent
             checkpoint.read(given)  # raises where it is none of ours
+            self.folder = self._results_folder(config)
+            config.trainer.precision = "32-true"  # a run's config has its training's; model.inference_dtype decides
         else:
             config.name = config.name or f"fit-{datetime.now():%Y%m%d-%H%M%S}"
             self.folder = Path(config.runs_dir) / config.name
@@ -120,6 +130,22 @@ class VideoCLI(LightningCLI):
         if self.subcommand == "fit":
             self._find_checkpoint(config)
         self._prepare_wandb(config.trainer)
+
+    def _results_folder(self, config: Namespace) -> Path:
+        """The checkpoint's folder, or the one named on this command line; a run's config.yaml names its own too."""
+        folder = Path(config.ckpt_path).parent
+        if any(argument.partition("=")[0] in ("--name", "--runs_dir") for argument in self._arguments):
+            if not config.name:
+                raise ValueError(f"--runs_dir {config.runs_dir}: give --name too; results go to runs_dir/name")
+            folder = Path(config.runs_dir) / config.name
+        try:
+            make_writable_folder(folder)
+        except OSError as error:
+            raise ValueError(
+                f"{folder}: results can't be written there ({error.strerror}); choose another folder with --name and "
+                "--runs_dir"
+            ) from error
+        return folder
 
     def _find_checkpoint(self, config: Namespace) -> None:
         """The one to go on from: --ckpt_path, or the last of an unfinished run in the folder."""
@@ -190,7 +216,7 @@ class VideoCLI(LightningCLI):
             path = Path(settings.ckpt_path)
             callbacks.append(TestProgress(self.folder, resume=settings.resume, checkpoint=path))
         if sys.stdout.isatty():
-            callbacks.append(RichProgressBar(leave=False))
+            callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
         config["logger"] = loggers or False
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
         config["plugins"] = [*as_list(config["plugins"]), AtomicIO()]

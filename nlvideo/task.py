@@ -4,6 +4,7 @@ Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x 
 """
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,8 +47,9 @@ class VideoClassifier(LightningModule):
             each of R, G and B.
         std: of the normalisation.
         views_per_forward: an evaluation runs at most so many views through the network at once: bounds memory.
-        inference_dtype: in which ``validate`` and ``test`` compute; bfloat16 is faster where the processor has units
-            for it, and rounds to three digits.
+        inference_dtype: dtype in which ``validate`` and ``test`` compute, whatever trainer.precision is; bfloat16 is
+            faster if the processor has units for it, and rounds to three digits. The last linear layer and the softmax
+            stay float32. Validations within ``fit`` compute as its training does, in trainer.precision.
         keep_view_scores: a test writes the scores of each view to the predictions file, not only their mean.
         init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
             nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
@@ -163,12 +165,15 @@ class VideoClassifier(LightningModule):
         if not videos:  # none of this batch could be read, or it is there for the other processes' sake
             return
         net = self._inference[0] if self._inference else self.net
-        scores = {
-            level: score_views(
-                net, videos, views, mean=self.mean, std=self.std, views_per_forward=self.views_per_forward
-            )
-            for level, views in self.trainer.datamodule.views(split).items()
-        }
+        # Lightning autocasts every step as trainer.precision says, which a run's config carries from its training.
+        within_fit = self.trainer.state.fn == "fit"
+        with nullcontext() if within_fit else torch.autocast(self.device.type, enabled=False):
+            scores = {
+                level: score_views(
+                    net, videos, views, mean=self.mean, std=self.std, views_per_forward=self.views_per_forward
+                )
+                for level, views in self.trainer.datamodule.views(split).items()
+            }
         for i, video in enumerate(videos):
             of_video = {level: of_videos[i] for level, of_videos in scores.items()}
             self.video_scores.add(video, of_video, self.keep_view_scores)

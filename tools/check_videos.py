@@ -16,8 +16,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from rich.progress import track
-
+from nlvideo.console import track
 from nlvideo.data.listing import relative_to, write_manifest
 from nlvideo.data.manifest import Sample, read_manifest
 from nlvideo.data.prepare.check import CLEAN, PROBLEMS, Check, check_video

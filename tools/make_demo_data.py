@@ -9,8 +9,7 @@ import argparse
 import os
 import sys
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+from nlvideo.console import progress_bar
 from nlvideo.visitors import dataset as visitors
 from nlvideo.visitors.scene import (
     COLOURS,
@@ -60,8 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def make(arguments: argparse.Namespace) -> visitors.DatasetInfo:
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns) as progress:
+    with progress_bar() as progress:
 
         def advance(num_done: int, num_total: int) -> None:
             if not progress.task_ids:  # first now, so that there is no bar where there is nothing to do

@@ -14,8 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from rich.progress import track
-
+from nlvideo.console import track
 from nlvideo.data import formats
 from nlvideo.data.listing import probe, relative_to, write_manifest
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each

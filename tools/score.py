@@ -34,8 +34,8 @@ def main() -> int:
     try:
         files = [read_predictions(path) for path in options.files]
         named = list(zip(map(str, options.files), files, strict=True))
-        if options.weights:
-            named.append(("fused", scoring.fuse(files, [float(weight) for weight in options.weights.split(",")])))
+        if options.weights is not None:
+            named.append(("fused", scoring.fuse(files, parse_weights(options.weights))))
         report(named, options.output)
     except (ValueError, OSError) as error:
         print(f"score: {error}", file=sys.stderr)
@@ -43,15 +43,22 @@ def main() -> int:
     return 0
 
 
+def parse_weights(text: str) -> list[float]:
+    try:
+        return [float(weight) for weight in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--weights {text!r}: expected a number for each file, such as 1,1.5") from None
+
+
 def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
     console().print(summary_table(named))
     last_name, last = named[-1]
     for name in last.missing[:SHOWN]:
-        console().print(f"missing: {name}", highlight=False)
+        console().print(f"missing: {name}")
     if len(last.missing) > SHOWN:
         console().print(f"missing: {len(last.missing) - SHOWN} more")
     if len(named) == 2:
-        console().print(comparison(named[0][1], named[1][1]), highlight=False)
+        console().print(comparison(named[0][1], named[1][1]))
 
     console().rule(last_name)
     console().print(class_table(last), pairs_table(last))
@@ -62,7 +69,7 @@ def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
         per_class = pd.DataFrame(scoring.per_class(last), columns=["class", "videos", "accuracy"])
         per_class.to_csv(output / "per_class.csv", index=False)
         plot_confusion(confusion, last.class_names, output / "confusion.png")
-        console().print(f"written to {output}: confusion.csv, confusion.png, per_class.csv", highlight=False)
+        console().print(f"written to {output}: confusion.csv, confusion.png, per_class.csv")
 
 
 def summary_table(named: list[tuple[str, Predictions]]) -> Table:

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
+from nlvideo.console import track
 from nlvideo.data.listing import write_manifest
 from nlvideo.data.manifest import Sample, read_manifest
 from nlvideo.data.prepare.transcode import transcode

@@ -3,20 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
 from nlvideo.checkpoint import load
-from nlvideo.console import console
+from nlvideo.console import console, track
 from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import resize_short_side
@@ -133,12 +131,15 @@ def main(args: list[str]) -> None:
     options = build_parser().parse_args(args)
     if options.per_second and options.num_clips is not None:
         raise ValueError("--num_clips has no effect with --per_second, which takes a clip a second; leave it out")
-    net = load(options.ckpt_path).to(options.device)
+    for name in ("top", "num_clips", "num_crops"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise ValueError(f"--{name} {value}: expected at least 1")
+    net = load(options.ckpt_path).to(_device(options.device))
     net = inference_copy(net, torch.bfloat16 if options.bfloat16 else torch.float32)
     results, unreadable = [], []
     videos = list_videos(options.videos)
     # One bar at a time: over the videos, or over the seconds of each.
-    for video in videos if options.per_second else _with_progress("predicting", videos):
+    for video in videos if options.per_second else track(videos, "predicting"):
         try:
             results.append({"video": str(video), **_result(net, video, options)})
         except DecodeError as error:
@@ -153,12 +154,19 @@ def main(args: list[str]) -> None:
         raise DecodeError("; ".join(unreadable))
 
 
+def _device(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:  # torch raises an AssertionError if it was built without CUDA
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
+
+
 def _result(net: Backbone, video: Path, options: argparse.Namespace) -> dict:
     if not options.per_second:
         scores = predict(net, video, num_clips=options.num_clips or 10, num_crops=options.num_crops or 3)
         return {"classes": _best(net, scores, options.top)}
     seconds = predict_seconds(net, video, num_crops=options.num_crops or 1)
-    return {"seconds": [_best(net, scores, options.top) for scores in _with_progress(video.name, seconds)]}
+    return {"seconds": [_best(net, scores, options.top) for scores in track(seconds, video.name)]}
 
 
 def _best(net: Backbone, scores: Tensor, count: int) -> list[dict]:
@@ -167,10 +175,6 @@ def _best(net: Backbone, scores: Tensor, count: int) -> list[dict]:
         {"class": net.class_names[label], "score": score}
         for score, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
-
-
-def _with_progress(name: str, items: Iterable) -> Iterable:
-    return track(items, name, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
 
 
 def _table(results: list[dict]) -> Table:

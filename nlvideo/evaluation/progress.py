@@ -49,7 +49,7 @@ class TestProgress(Callback):
             self.written = set(rows)
             if self.resume:
                 num_videos = len(trainer.datamodule.samples["test"])
-                console().print(f"resumed: {len(rows)} of {num_videos} videos were scored before", highlight=False)
+                console().print(f"resumed: {len(rows)} of {num_videos} videos were scored before")
         trainer.strategy.barrier()
         trainer.datamodule.done = set(rows)
 

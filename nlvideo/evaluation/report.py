@@ -73,15 +73,15 @@ class EvaluationReport(Callback):
 
         console().print(results_table(result))
         for row in missing[:SHOWN_MISSING]:
-            console().print(f"not scored: {samples[row].path}", highlight=False)
+            console().print(f"not scored: {samples[row].path}")
         if len(missing) > SHOWN_MISSING:
             console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
         if stage == "test":
             height, width = evaluation.frame_size
             gmacs = result["gmacs_per_video"]
             cost = f"{gmacs:{',.0f' if gmacs >= 10 else '.2g'}} GMACs and {result['seconds_per_video']:.2f} s a video"
-            console().print(f"{cost}, frames of {width} x {height}, {pl_module.inference_dtype}", highlight=False)
-        console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}", highlight=False)
+            console().print(f"{cost}, frames of {width} x {height}, {pl_module.inference_dtype}")
+        console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}")
 
 
 def test_cost(net: Backbone, data: VideoData, evaluation: Evaluation) -> tuple[int, float]:

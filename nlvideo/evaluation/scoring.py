@@ -73,7 +73,8 @@ def align(files: Sequence[Predictions]) -> list[Predictions]:
     in_all = set(first.ids).intersection(*(other.ids for other in files[1:]))
     common = [name for name in first.ids if name in in_all]
     if not common:
-        raise ValueError("the files have no video in common; are they of the same manifest?")
+        examples = " and ".join(repr(predictions.ids[0]) for predictions in files if predictions.ids)
+        raise ValueError(f"the files have no video in common, such as {examples}; are they of the same manifest?")
     aligned = []
     for predictions in files:
         if predictions.class_names != first.class_names:
@@ -102,8 +103,9 @@ def fuse(files: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
     Raises:
         ValueError: as `align`; or not one weight a file, or weights that do not sum to something positive.
     """
-    if len(weights) != len(files) or min(weights) < 0 or sum(weights) <= 0:
-        raise ValueError(f"weights {list(weights)}: expected {len(files)}, none negative, not all zero")
+    finite = all(math.isfinite(weight) and weight >= 0 for weight in weights)
+    if len(weights) != len(files) or not finite or sum(weights) == 0:
+        raise ValueError(f"weights {list(weights)}: expected {len(files)} finite numbers, none negative, not all zero")
     aligned = align(files)
     scores = sum(weight * each.scores for weight, each in zip(weights, aligned, strict=True)) / sum(weights)
     return replace(aligned[0], scores=scores)

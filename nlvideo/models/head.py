@@ -1,4 +1,9 @@
-"""What makes logits of the last stage's map. Letters: B clips, C channels, T frames, H x W places, K classes."""
+"""Classification heads: from the last stage's map to logits.
+
+Shapes: B clips, C channels, T frames, H x W positions, K classes.
+"""
+
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -7,13 +12,32 @@ from torch.nn import functional as F
 from nlvideo.blocks.dual_attention import DualBranches, TimeKernel
 
 
+class Classifier(nn.Linear):
+    """Linear layer that computes in float32 at least, under autocast and in a bfloat16 network too.
+
+    bfloat16 has 8 bits: the best two of 400 logits would often tie.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        dtype, device = _at_least_float32(x), x.device.type
+        autocast_off = (
+            torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        )
+        with autocast_off:
+            return F.linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+
+
+def _at_least_float32(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 class Head(nn.Module):
     """Mean over T, H, W, dropout, linear: [B, C, T, H, W] -> [B, K]."""
 
     def __init__(self, channels: int, num_classes: int, dropout: float):
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.proj = nn.Linear(channels, num_classes)
+        self.proj = Classifier(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classify(self.features(x), self.proj)
@@ -22,8 +46,9 @@ class Head(nn.Module):
         """[B, C, T, H, W] -> the map that is averaged."""
         return x
 
-    def classify(self, x: Tensor, proj: nn.Linear) -> Tensor:
-        return proj(self.dropout(x.mean(dim=(2, 3, 4))))  # (B, K)
+    def classify(self, x: Tensor, proj: Classifier) -> Tensor:
+        means = x.mean(dim=(2, 3, 4), dtype=_at_least_float32(x))  # (B, C)
+        return proj(self.dropout(means))  # (B, K)
 
     def slide(self, x: Tensor, side: int) -> Tensor:
         """Softmax scores, fully convolutional in space: the mean is taken over all T and squares of `side` places, at
@@ -34,9 +59,10 @@ class Head(nn.Module):
         """
         x = self.features(x)
         window = (min(side, x.shape[3]), min(side, x.shape[4]))
-        means = F.avg_pool2d(x.mean(dim=2), window, stride=1)  # (B, C, H', W')
+        means = x.mean(dim=2, dtype=_at_least_float32(x))  # (B, C, H, W)
+        means = F.avg_pool2d(means, window, stride=1)  # (B, C, H', W')
         places = means.flatten(2).transpose(1, 2)  # (B, H'*W', C)
-        return self.proj(self.dropout(places)).float().softmax(dim=-1).mean(dim=1)
+        return self.proj(self.dropout(places)).softmax(dim=-1).mean(dim=1)
 
 
 class DualAttentionHead(Head):
@@ -68,8 +94,8 @@ class DualAttentionHead(Head):
         branches = DualBranches(channels, reduction=reduction, time_kernel=time_kernel)
         super().__init__(branches.channels, num_classes, dropout)
         self.branches = branches
-        self.proj_position = nn.Linear(branches.channels, num_classes) if auxiliary else None
-        self.proj_channel = nn.Linear(branches.channels, num_classes) if auxiliary else None
+        self.proj_position = Classifier(branches.channels, num_classes) if auxiliary else None
+        self.proj_channel = Classifier(branches.channels, num_classes) if auxiliary else None
 
     def features(self, x: Tensor) -> Tensor:
         position, channel = self.branches(x)

@@ -12,6 +12,7 @@ from torch import nn
 from nlvideo.blocks import DualAttention, NonLocal
 from nlvideo.blocks.non_local import FrozenAffine
 from nlvideo.models.batch_norm import freeze_batch_norms
+from nlvideo.models.head import Classifier
 from nlvideo.models.residual import BasicBranch, ResidualBlock
 
 # Modules in which the second child takes the output of the first and nothing else does.
@@ -27,13 +28,17 @@ PAIRS = {
 
 def inference_copy(net: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """The same function in eval mode, up to rounding: each batch norm folded into the convolution before it, channels
-    last in memory, weights in `dtype`. `net` stays as it is.
+    last in memory, weights in `dtype`, those of `Classifier` layers in their own. `net` stays as it is.
 
     Norms of modules that this file does not know keep their place; they only cost more.
     """
     fast = copy.deepcopy(net).eval().requires_grad_(False)
     fold_norms(fast)
-    return fast.to(dtype=dtype, memory_format=torch.channels_last_3d)
+    classifiers = {name: copy.deepcopy(each) for name, each in fast.named_modules() if isinstance(each, Classifier)}
+    fast.to(dtype=dtype, memory_format=torch.channels_last_3d)
+    for name, classifier in classifiers.items():
+        fast.set_submodule(name, classifier)
+    return fast
 
 
 def fold_norms(net: nn.Module) -> None:

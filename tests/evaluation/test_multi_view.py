@@ -21,12 +21,14 @@ class Witness(Backbone):
         super().__init__(2, {})
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.seen = []
+        self.autocast = False
 
     def __deepcopy__(self, memo):
         return self  # `inference_copy` shows its views to this one
 
     def scores(self, video, trained_crop=None):
         self.seen.append((video, trained_crop))
+        self.autocast |= torch.is_autocast_enabled("cpu")
         middles = torch.arange(4, 64, 8) - (64 - video.shape[-2]) // 2
         bits = (video[:, 0, 0, middles, 0] > 0.5).float()  # (V, 8): the number of the first frame
         share = bits @ (2.0 ** torch.arange(8)) / 255
@@ -42,15 +44,14 @@ def folder(tmp_path_factory, write_numbered):
     return folder
 
 
-def test_run(folder, tmp_path, protocol, **options):
+def test_run(folder, tmp_path, protocol, *, precision="32-true", **options):
     witness = Witness()
     task = VideoClassifier(witness, mean=0.0, std=1.0)
     settings = {"clip_frames": 4, "frame_interval": 8, "short_side": None, "crop_size": 60, "eval_short_side": None}
     settings |= {"test_crop_size": 64, "num_clips": 3, "num_workers": 0, "protocol": protocol, **options}
     data = VideoData(2, val=str(folder / "val.csv"), **settings)
-    trainer = Trainer(
-        logger=False, enable_checkpointing=False, enable_progress_bar=False, default_root_dir=tmp_path, devices=1
-    )
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(**quiet, default_root_dir=tmp_path, devices=1, precision=precision)
     trainer.test(task, data, verbose=False)
     return witness, task.evaluation
 
@@ -83,6 +84,12 @@ def test_frames_crops_and_pooling_of_a_protocol(protocol, folder, tmp_path, read
 
     shares = np.array([start for start, *_ in STARTS[protocol]]) / 255  # of class 0
     np.testing.assert_allclose(evaluation.scores, [[shares.mean(), 1 - shares.mean()]], rtol=1e-5)
+
+
+def test_a_test_runs_outside_autocast(folder, tmp_path):
+    witness, _ = test_run(folder, tmp_path, "uniform", precision="bf16-mixed")
+    assert witness.seen
+    assert not witness.autocast
 
 
 def test_offsets_of_the_crops_are_in_the_pixels(tmp_path):

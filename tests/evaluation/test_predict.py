@@ -50,3 +50,21 @@ def test_a_setting_without_effect_is_refused(trained, changing, capsys):
     options = [f"--ckpt_path={trained / 'last.ckpt'}", "--per_second", "--num_clips=3"]
     assert main(["predict", str(changing), *options]) == 1
     assert "--num_clips has no effect with --per_second" in capsys.readouterr().err
+
+
+BAD_OPTIONS = {
+    "--num_clips=0": "--num_clips 0: expected at least 1",
+    "--num_crops=0": "--num_crops 0: expected at least 1",
+    "--top=0": "--top 0: expected at least 1",
+    "--device=foo": "--device foo: Expected one of cpu, cuda",
+    "--device=cuda": "--device cuda: ",
+}
+
+
+@pytest.mark.parametrize("option", BAD_OPTIONS)
+def test_a_bad_option_is_one_line(option, trained, changing, capsys):
+    if option == "--device=cuda" and torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU")
+    assert main(["predict", str(changing), f"--ckpt_path={trained / 'last.ckpt'}", option]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"nlvideo: {BAD_OPTIONS[option]}")

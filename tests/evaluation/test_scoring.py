@@ -2,6 +2,8 @@ import json
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from nlvideo.evaluation import scoring
@@ -37,6 +39,60 @@ def test_foreign_files_say_so(tmp_path):
     (tmp_path / "text.parquet").write_text("no")
     with pytest.raises(ValueError, match="not a parquet file"):
         read_predictions(tmp_path / "text.parquet")
+
+
+DAMAGED = {
+    "no scores": (lambda table: table.drop_columns("scores"), "no column 'scores'"),
+    "no label": (lambda table: table.drop_columns("label"), "no column 'label'"),
+    "label 9 of 6": (lambda table: with_column(table, "label", [9] * 3), r"label 9; expected 0 to 5"),
+    "label -1": (lambda table: with_column(table, "label", [-1] * 3), r"label -1; expected 0 to 5"),
+    "an empty label": (lambda table: with_column(table, "label", [0, None, 1]), "column 'label' .* 1 empty"),
+    "labels in words": (lambda table: with_column(table, "label", ["a"] * 3), "column 'label' is of type"),
+    "five scores": (lambda table: with_column(table, "scores", fixed([[0.2] * 5] * 3)), "5 scores .* 6 classes"),
+    "ragged scores": (lambda table: with_column(table, "scores", [[0.5], [0.2, 0.1], [0.4]]), "column 'scores' is of"),
+    "NaN": (lambda table: with_column(table, "scores", fixed([[math.nan] * 6] * 3)), "not finite"),
+    "view scores": (lambda table: table.append_column("view_scores", fixed([[0.1] * 8] * 3)), "6 classes"),
+    "twice": (lambda table: with_column(table, "id", ["v0", "v1", "v0"]), "a video has two rows"),
+    "no metadata": (lambda table: table.replace_schema_metadata(None), "metadata 'nlvideo' has no list"),
+    "no JSON": (lambda table: table.replace_schema_metadata({"nlvideo": "{"}), "is not JSON"),
+    "a list": (lambda table: table.replace_schema_metadata({"nlvideo": "[1]"}), "no list of names 'class_names'"),
+    "no missing": (lambda table: with_metadata(table, class_names=["a"]), "no list of names 'missing'"),
+    "numbers for names": (lambda table: with_metadata(table, class_names=[1], missing=[]), "no list of names"),
+}
+
+
+def fixed(rows: list[list[float]]) -> pa.Array:
+    return pa.array(rows, pa.list_(pa.float32(), len(rows[0])))
+
+
+def with_column(table: pa.Table, name: str, values) -> pa.Table:
+    column = values if isinstance(values, pa.Array) else pa.array(values)
+    return table.set_column(table.column_names.index(name), name, column)
+
+
+def with_metadata(table: pa.Table, **about) -> pa.Table:
+    return table.replace_schema_metadata({"nlvideo": json.dumps(about)})
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_is_a_line_that_names_it(name, tmp_path):
+    damage, words = DAMAGED[name]
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, random_predictions(0, num_videos=3))
+    pq.write_table(damage(pq.read_table(path)), path)
+    with pytest.raises(ValueError, match=words) as error:
+        read_predictions(path)
+    assert str(error.value).startswith(f"predictions {path}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_cut_short_is_no_parquet_file(tmp_path):
+    path = tmp_path / "predictions.parquet"
+    write_predictions(path, random_predictions(0))
+    content = path.read_bytes()
+    path.write_bytes(content[:200] + b"\xff" * 400 + content[600:])  # damaged pages, whole footer
+    with pytest.raises(ValueError, match="not a parquet file"):
+        read_predictions(path)
 
 
 def test_confusion_and_pairs_by_counting():
@@ -98,14 +154,13 @@ def test_files_that_do_not_belong_together():
         scoring.align([one, relabelled])
     with pytest.raises(ValueError, match="different classes"):
         scoring.align([one, random_predictions(6, num_classes=5)])
-    with pytest.raises(ValueError, match="no video in common"):
+    with pytest.raises(ValueError, match="no video in common, such as 'v0' and 'x'"):
         scoring.align([one, Predictions(["x"], one.labels[:1], one.scores[:1], one.class_names)])
-    with pytest.raises(ValueError, match="expected 2"):
-        scoring.fuse([one, one], [1.0])
+    for weights in ([1.0], [1.0, math.nan], [1.0, math.inf], [1.0, -1.0], [0.0, 0.0]):
+        with pytest.raises(ValueError, match=r"weights .*: expected 2 finite numbers"):
+            scoring.fuse([one, one], weights)
 
 
 def test_metadata_is_readable_json(tmp_path):
-    import pyarrow.parquet as pq
-
     write_predictions(tmp_path / "p.parquet", random_predictions(7))
     assert json.loads(pq.read_schema(tmp_path / "p.parquet").metadata[b"nlvideo"])["missing"] == ["gone"]

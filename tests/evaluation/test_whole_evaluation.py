@@ -1,18 +1,22 @@
 """`nlvideo test` as a whole: the same numbers from any number of processes, after a kill, and from its own file."""
 
+import ctypes
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nlvideo.__main__ import main
 from nlvideo.evaluation.predictions import read_predictions
+from tests.distributed import start_nlvideo
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +70,49 @@ def test_two_processes_give_the_same_scores(tested, one_thread):
     np.testing.assert_array_equal(together.scores, alone.scores)
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_a_test_computes_in_its_own_dtype_whatever_the_trainings_precision(precision, tested, tmp_path, one_thread):
+    elsewhere = [f"--runs_dir={tmp_path}", "--name"]
+    assert main([*arguments(tested), *elsewhere, "plain"]) == 0
+    assert main([*arguments(tested), *elsewhere, "mixed", f"--trainer.precision={precision}"]) == 0
+    plain, mixed = (read_predictions(tmp_path / name / "predictions.parquet").scores for name in ("plain", "mixed"))
+    np.testing.assert_array_equal(plain, mixed)
+
+
+def test_results_go_where_name_and_runs_dir_say(tested, tmp_path):
+    (tmp_path / "nl").mkdir()
+    shutil.copy(tested / "last.ckpt", tmp_path / "nl" / "last.ckpt")
+    given = ["-c", str(tested / "config.yaml"), f"--ckpt_path={tmp_path / 'nl' / 'last.ckpt'}", "--data.num_clips=1"]
+    assert main(["validate", *given]) == 0
+    assert (tmp_path / "nl" / "validate.json").is_file()  # beside the checkpoint, though config.yaml names its own run
+    assert main(["test", *given, f"--runs_dir={tmp_path}", "--name=elsewhere"]) == 0
+    assert {file.name for file in (tmp_path / "elsewhere").iterdir()} == {"test.json", "predictions.parquet"}
+    assert {file.name for file in (tmp_path / "nl").iterdir()} == {"last.ckpt", "validate.json"}
+
+
+def give_up_privileges() -> None:
+    """Root, too, may then write only where permissions say so."""
+    version_3 = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    assert ctypes.CDLL(None).capset(version_3, (ctypes.c_uint32 * 6)()) == 0
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_scored(tested, tmp_path):
+    folder = tmp_path / "read_only"
+    folder.mkdir()
+    shutil.copy(tested / "last.ckpt", folder / "last.ckpt")
+    folder.chmod(0o555)
+    given = ["test", "-c", str(tested / "config.yaml"), f"--ckpt_path={folder / 'last.ckpt'}", "--data.val=gone.csv"]
+    refused = start_nlvideo(given, before=give_up_privileges)
+    assert refused.wait() == [1]
+    line = f"{folder}: results can't be written there (Permission denied); choose another folder with --name"
+    assert line in refused.output()
+
+    given = [*given[:-1], "--data.num_clips=1", f"--runs_dir={tmp_path}", "--name=writable"]
+    job = start_nlvideo(given, before=give_up_privileges)
+    assert job.wait() == [0], job.output()
+    assert (tmp_path / "writable" / "test.json").is_file()
+
+
 KILLED = """
 import os, signal
 from nlvideo import task
@@ -82,6 +129,18 @@ main({arguments})
 """
 
 
+@contextmanager
+def replaced_by_another(checkpoint: Path):
+    """The same file with other weights, which another training may leave under the same name."""
+    kept = checkpoint.with_suffix(".kept")
+    checkpoint.rename(kept)
+    content = torch.load(kept, weights_only=True)
+    content["state_dict"] = {name: -weight for name, weight in content["state_dict"].items()}
+    torch.save(content, checkpoint)
+    yield
+    kept.rename(checkpoint)
+
+
 def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread, monkeypatch, capsys):
     from nlvideo.evaluation.multi_view import VideoScores
 
@@ -95,6 +154,9 @@ def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread
 
     assert main([*arguments(tested), "--resume", "--data.num_clips=3"]) == 1
     assert "with other settings (views)" in capsys.readouterr().err
+    with replaced_by_another(tested / "last.ckpt"):
+        assert main([*arguments(tested), "--resume"]) == 1
+    assert "with other settings (checkpoint)" in capsys.readouterr().err
 
     scored = []
     add = VideoScores.add

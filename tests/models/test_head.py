@@ -41,3 +41,16 @@ def test_auxiliary_classifiers_speak_in_training_only(features):
 def test_without_auxiliary_classifiers_training_has_the_same_logits(features):
     assert DualAttentionHead(C, K, dropout=0.0)(features).shape == (2, K)
     assert not [name for name, _ in DualAttentionHead(C, K, 0.0).named_parameters() if "proj_" in name]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_logits_are_float32_in_bfloat16_and_under_autocast(features, dtype):
+    """400 logits of bfloat16 would tie."""
+    head = Head(C, 400, dropout=0.5).eval()
+    features = features.to(dtype)
+    expected = features.double().mean(dim=(2, 3, 4)) @ head.proj.weight.double().T + head.proj.bias
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, scores = head(features), head.slide(features, side=9)
+    assert logits.dtype == scores.dtype == torch.float32
+    torch.testing.assert_close(logits.double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(scores.double(), expected.softmax(dim=1), rtol=1e-5, atol=1e-8)

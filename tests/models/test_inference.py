@@ -51,6 +51,14 @@ def test_in_bfloat16_scores_agree_to_two_digits(trained_crop):
 
 
 @pytest.mark.parametrize("name", NETS)
+def test_the_last_linear_layer_of_a_bfloat16_copy_is_the_networks_own(name):
+    net = network(**NETS[name])
+    fast = inference_copy(net, torch.bfloat16)
+    assert next(fast.parameters()).dtype == torch.bfloat16
+    assert torch.equal(fast.stages()["head"].proj.weight, net.stages()["head"].proj.weight)
+
+
+@pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("size", [(64, 64), (64, 96), (96, 64), (40, 40)])
 def test_a_sliding_head_is_the_classifier_at_each_place(name, size):
     """Trained on squares of 56 pixels, whose last map has 2 x 2 places (padded) or 1 or 2."""

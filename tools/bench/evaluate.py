@@ -144,7 +144,7 @@ def measure(options: argparse.Namespace, videos: list[Path]) -> None:
             f"{first[0] / seconds:.2f}",
             f"{(scores - first[1]).abs().max():.1e}" if same else "",
         )
-        console().print(f"{whose} {protocol} {dtype}: {seconds:.2f} s a video", highlight=False)
+        console().print(f"{whose} {protocol} {dtype}: {seconds:.2f} s a video")
     console().print(table)
 
 
@@ -197,7 +197,6 @@ def host_memory(folder: Path) -> None:
         f"3,000 frames of 1280 x 720, 10 clips of 128 frames: {num_frames} frames of {width} x {height} held once, "
         f"{held:.2f} GiB; as {CROPS} crops of each clip they would be {as_views:.2f} GiB. Peak of the worker: "
         f"{peak:.2f} GiB",
-        highlight=False,
     )
 
 

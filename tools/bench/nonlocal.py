@@ -13,8 +13,9 @@ import matplotlib
 import torch
 from forms import NAMES, PAIRWISE, forms, forward, inputs, train
 from measure import median_seconds, peak_bytes
-from rich.console import Console
 from rich.table import Table
+
+from nlvideo.console import console
 
 SIZES = {  # of an 8-frame clip at 224 in ResNet-50: N queries, M keys (a quarter if subsampled), D channels
     "res4, subsampled": (784, 196, 512),
@@ -47,7 +48,7 @@ def main() -> None:
                 shown = " x ".join(f"{n:,}" for n in size)
                 table.add_row(pairwise, shown, label, *(cells.get(name, "-") for name in NAMES), ratio)
         table.add_section()
-    Console(width=args.width).print(table)
+    console().print(table, width=args.width)
 
 
 def build_parser() -> argparse.ArgumentParser:
