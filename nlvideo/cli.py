@@ -28,9 +28,7 @@ from nlvideo.training.epoch_means import EpochMeans
 from nlvideo.training.loggers import as_list, drop_failing_loggers, logged_in_to_wandb, wandb_loggers
 from nlvideo.training.resume import find_resumable_run
 from nlvideo.training.run_folder import RunFolder, forget_run, metrics_logger
-from nlvideo.training.sanity_checks import BeforeTraining, FiniteLoss
-from nlvideo.training.sharding import resolve_strategy
-from nlvideo.training.sync_bn import SyncNorms
+from nlvideo.training.sanity_checks import BeforeTraining, FiniteLoss, check_strategy
 from nlvideo.training.throughput import Throughput
 from nlvideo.training.wandb_media import WandbMedia
 
@@ -126,6 +124,7 @@ class VideoCLI(LightningCLI):
             config.name = config.name or f"fit-{datetime.now():%Y%m%d-%H%M%S}"
             self.folder = Path(config.runs_dir) / config.name
         config.trainer.default_root_dir = str(self.folder)
+        check_strategy(config.trainer.strategy)
         self.resumed, self.same_command = None, False
         if self.subcommand == "fit":
             self._find_checkpoint(config)
@@ -220,12 +219,9 @@ class VideoCLI(LightningCLI):
         config["logger"] = loggers or False
         config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
         config["plugins"] = [*as_list(config["plugins"]), AtomicIO()]
-        if config["sync_batchnorm"]:
-            config["plugins"].append(SyncNorms())
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
         config["use_distributed_sampler"] = False  # Lightning's counts some videos twice; VideoData shares them out
-        config["strategy"] = resolve_strategy(settings.trainer.strategy)
         trainer = self.trainer_class(**config)
         if isinstance(settings.trainer.strategy, str) and hasattr(trainer.strategy, "_timeout"):  # else it has its own
             trainer.strategy._timeout = timedelta(minutes=settings.timeout_minutes)
@@ -254,7 +250,6 @@ def _hush_libraries() -> None:
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
         r"It is recommended to use `self.log\('train/.*sync_dist=True",  # EpochMeans does so itself
-        r"FSDP2-wrapped module .* returned a view tensor",  # no block changes its input in place
         r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
     ):
         warnings.filterwarnings("ignore", message=message)

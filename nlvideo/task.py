@@ -12,7 +12,6 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
@@ -28,7 +27,6 @@ from nlvideo.models.inference import inference_copy
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import ends_training, update_statistics
 from nlvideo.training.sanity_checks import refuse_short_clips
-from nlvideo.training.sharding import whole_copy
 
 
 class VideoClassifier(LightningModule):
@@ -183,9 +181,7 @@ class VideoClassifier(LightningModule):
             loader = self.trainer.train_dataloader
             videos = (normalize(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
             update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
-        if isinstance(self.net, FSDPModule):
-            self._inference = [whole_copy(self.net)]
-        elif self.trainer.state.fn == "validate":
+        if self.trainer.state.fn == "validate":
             self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
 
     def on_test_start(self) -> None:

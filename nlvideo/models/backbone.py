@@ -26,12 +26,11 @@ class Backbone(nn.Module):
         if num_classes < 1:
             raise ValueError(f"num_classes: expected at least 1, got {num_classes}")
         self.num_classes = num_classes
-        self._class = type(self)  # fully_shard puts a subclass in its place
         self._init_args = {name: value for name, value in init_args.items() if name not in ("self", "__class__")}
 
     def config(self) -> dict[str, Any]:
         """This network as its YAML node: class_path and init_args, plain values only."""
-        return _class_node(self._class, self._init_args)
+        return _class_node(type(self), self._init_args)
 
     def stages(self) -> dict[str, nn.Module]:
         """Its parts by name, in the order in which a clip goes through them: the rows of a table of costs."""
@@ -40,7 +39,7 @@ class Backbone(nn.Module):
     def bare(self) -> "Backbone":
         """The same network, newly made, without blocks: what a table of costs compares it with. To be overridden where
         the constructor places blocks."""
-        return self._class(**self._init_args)
+        return type(self)(**self._init_args)
 
     def forward(self, video: Tensor) -> Tensor:
         raise NotImplementedError

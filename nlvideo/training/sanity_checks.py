@@ -3,12 +3,12 @@
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from nlvideo.training.optim import Schedule
 
@@ -17,6 +17,16 @@ KEPT = ("last.ckpt", "best.ckpt")
 SHOWN = 20  # videos of a batch
 LOOK_EVERY = 50  # batches, where steps are not logged
 NEVER = 2**62  # a step
+
+
+def check_strategy(strategy: Any) -> None:
+    """Raise ValueError if a Trainer's strategy splits parameters: parameter groups are made by whole parameters."""
+    name = (strategy if isinstance(strategy, str) else type(strategy).__name__).lower()
+    if any(sharded in name for sharded in ("fsdp", "deepspeed", "modelparallel", "model_parallel")):
+        raise ValueError(
+            f"trainer.strategy {strategy}: not supported; use ddp: the largest network here takes less than 1 GB with "
+            "gradients and optimizer"
+        )
 
 
 class BeforeTraining(Callback):
@@ -34,6 +44,9 @@ class BeforeTraining(Callback):
             raise ValueError("nothing to train: every parameter of the network is frozen; let some have requires_grad")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in pl_module.net.modules())
+        if synchronised and trainer.world_size > 1 and pl_module.device.type == "cpu":
+            raise ValueError("trainer.sync_batchnorm: PyTorch has no kernel for it on CPUs; set it to false")
         if trainer.is_global_zero:
             check_disk(self.folder, checkpoint_bytes(pl_module, trainer.optimizers))
         num_batches = trainer.num_training_batches
@@ -148,10 +161,9 @@ class FiniteLoss(Callback):
 
 
 def _finite_weights(trainer: Trainer) -> bool:
-    """Of all processes: where they are sharded, each looks at its own part."""
+    """Return whether the weights are finite in all processes."""
     parameters = trainer.lightning_module.net.parameters()
-    own = (p.to_local() if isinstance(p, DTensor) else p for p in parameters)
-    finite = torch.tensor(all(part.isfinite().all() for part in own), dtype=torch.int32)
+    finite = torch.tensor(all(parameter.isfinite().all() for parameter in parameters), dtype=torch.int32)
     return bool(trainer.strategy.reduce(finite.to(trainer.strategy.root_device), reduce_op="min"))
 
 

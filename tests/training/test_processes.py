@@ -12,7 +12,22 @@ from torch import distributed, nn
 from nlvideo.task import VideoClassifier
 from nlvideo.training.precise_bn import update_statistics
 from tests.distributed import run_ranks, start_nlvideo
+from tests.training.cpu_sync_bn import convert_batch_norms
 from tests.training.test_resume import SMALLER, without_table
+
+
+def synchronise_batch_norms() -> None:
+    """Put batch norms over all processes into the network before it is trained; torch's do not run on CPUs."""
+    without_table()
+    original = VideoClassifier.setup
+
+    def setup(self, stage: str) -> None:
+        original(self, stage)
+        if self.trainer.world_size > 1:
+            convert_batch_norms(self.net)
+
+    VideoClassifier.setup = setup
+
 
 NO_VALIDATION = "--trainer.limit_val_batches=0"
 
@@ -20,13 +35,13 @@ NO_VALIDATION = "--trainer.limit_val_batches=0"
 def test_two_processes_train_as_one_with_the_same_total_batch(tiny, tmp_path):
     """With batch norms over both; without mixup and dropout, for which each process draws by itself."""
     # adamw would turn the rounding of tiny gradients into whole steps, and more of them would let it grow.
-    options = ["--trainer.sync_batchnorm=true", "--model.optimizer={name: sgd, lr: 0.05}", "--trainer.max_epochs=1"]
+    options = ["--model.optimizer={name: sgd, lr: 0.05}", "--trainer.max_epochs=1"]
     options += ["--model.schedule.warmup=0"]
     jobs = [
         start_nlvideo(
             ["fit", *tiny, *options, NO_VALIDATION, f"--data.batch_size={batch}", f"--runs_dir={tmp_path}", *name],
             num_ranks=num_ranks,
-            before=without_table,
+            before=synchronise_batch_norms,
         )
         for num_ranks, batch, name in ((1, 8, ["--name=one"]), (2, 4, ["--name=two"]))
     ]
