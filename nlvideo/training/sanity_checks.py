@@ -44,9 +44,6 @@ class BeforeTraining(Callback):
             raise ValueError("nothing to train: every parameter of the network is frozen; let some have requires_grad")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        synchronised = any(isinstance(module, nn.SyncBatchNorm) for module in pl_module.net.modules())
-        if synchronised and trainer.world_size > 1 and pl_module.device.type == "cpu":
-            raise ValueError("trainer.sync_batchnorm: PyTorch has no kernel for it on CPUs; set it to false")
         if trainer.is_global_zero:
             check_disk(self.folder, checkpoint_bytes(pl_module, trainer.optimizers))
         num_batches = trainer.num_training_batches
