@@ -29,7 +29,7 @@ NLN = {
 }
 SLOWFAST = {
     "model": {"net": {"pool1": "padded"}, "optimizer": {**SGD, "base_batch": 64}, "precise_bn": 200},
-    "data": {**KINETICS, "protocol": "slowfast", "batch_size": 8},
+    "data": {**KINETICS, "target_fps": 30, "protocol": "slowfast", "batch_size": 8},
     "trainer": {},
 }
 MMACTION = {
@@ -91,7 +91,8 @@ def said_in(header: str, family: str) -> dict[str, Any]:
         changes["model"] |= {"optimizer": {"lr": 0.03, "base_batch": 16, "weight_decay": 1e-6}, "schedule": steps}
         changes["data"] = {"num_classes": 174, "train": "data/ssv2/train.csv", "val": "data/ssv2/val.csv"}
         changes["data"] |= {"clip_frames": 8, "sampling": "segments", "flip": False, "batch_size": 2}
-        changes["data"] |= {"num_clips": 1, "num_crops": 1, "protocol": None}
+        changes["data"] |= {"augment": {"inverse_jitter": True}, "num_clips": 1, "num_crops": 1}
+        changes["data"] |= {"target_fps": None, "protocol": None}
         changes["trainer"] = {"max_epochs": 22, "sync_batchnorm": True}
     return changes
 
