@@ -14,7 +14,7 @@ import nlvideo
 from nlvideo.__main__ import main
 from nlvideo.data import sampling
 from nlvideo.data.manifest import read_manifest
-from nlvideo.data.video.decode import Video
+from nlvideo.data.video import Video
 from nlvideo.evaluation.predictions import read_predictions
 
 

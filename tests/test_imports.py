@@ -61,4 +61,4 @@ def test_wandb_is_named_in_yaml_only():
 
 
 def test_decord_is_imported_in_one_place():
-    assert [file.name for file in PACKAGE.rglob("*.py") if "decord" in imports(file)] == ["decode.py"]
+    assert [file.name for file in PACKAGE.rglob("*.py") if "decord" in imports(file)] == ["decord.py"]

@@ -24,7 +24,7 @@ from nlvideo.data.manifest import Sample, read_manifest
 from nlvideo.data.prepare.transcode import transcode
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.video import DecodeError, Video
 
 MEASURED = 20  # videos whose decoding is timed before and after
 

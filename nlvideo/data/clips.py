@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from nlvideo.data.timeout import run_with_timeout
-from nlvideo.data.video.decode import DecodeError, Decoder, Video
-from nlvideo.data.video.reader import Prepare
+from nlvideo.data.video import DecodeError, Decoder, Prepare, Video
 
 TIMEOUT = 120.0  # to read one video; whoever needs longer hangs
 
@@ -19,7 +18,7 @@ def read_clips(
     choose: Callable[[int, float], np.ndarray],
     *,
     prepare: Prepare = lambda frames: frames,
-    decoder: Decoder = "pyav",
+    decoder: Decoder = "auto",
     timeout: float = TIMEOUT,
 ) -> tuple[Tensor, Tensor]:
     """The frames of some clips of a video, each read once however many clips it belongs to.

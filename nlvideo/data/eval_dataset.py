@@ -25,7 +25,7 @@ from nlvideo.data.manifest import Sample
 from nlvideo.data.protocols import TestProtocol, crop_offsets, protocol_clips
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import resize_short_side
-from nlvideo.data.video.decode import DecodeError, Decoder
+from nlvideo.data.video import DecodeError, Decoder
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class EvalVideos(Dataset):
         short_side: int | None,
         num_clips: int = 0,
         protocol: TestProtocol = "uniform",
-        decoder: Decoder = "pyav",
+        decoder: Decoder = "auto",
         timeout: float = TIMEOUT,
     ):
         self.samples = samples

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.video import DecodeError, Video
 from nlvideo.files import replacing
 
 COLUMNS = ("path", "label", "id", "num_frames", "fps", "width", "height", "duration")

@@ -19,7 +19,7 @@ from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.train_dataset import Clips, TrainClips, concatenate
 from nlvideo.data.transforms import Augment, check_sizes, train_transform
-from nlvideo.data.video.decode import Decoder
+from nlvideo.data.video import Decoder
 
 
 class VideoData(LightningDataModule):
@@ -53,7 +53,7 @@ class VideoData(LightningDataModule):
         batch_size: clips of a training batch, on each device.
         eval_batch_size: videos of an evaluation batch, on each device.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
-        decoder: the one that tries first; the other reads what it refuses.
+        decoder: the one that reads; auto is decord where its frames are right, and PyAV for the rest.
         decode_timeout: seconds; a video that takes longer to read counts as unreadable.
         max_failed: the training stops where more of an epoch than this cannot be read.
         seed: of the order of the training samples and of all their random draws. The command line sets it to
@@ -86,7 +86,7 @@ class VideoData(LightningDataModule):
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int | None = None,
-        decoder: Decoder = "pyav",
+        decoder: Decoder = "auto",
         decode_timeout: float = 120.0,
         max_failed: float = 0.05,
         seed: int = 0,

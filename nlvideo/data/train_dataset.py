@@ -17,7 +17,7 @@ from nlvideo.data.clips import TIMEOUT, read_clips
 from nlvideo.data.failures import Failures
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.video.decode import DecodeError, Decoder
+from nlvideo.data.video import DecodeError, Decoder
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class TrainClips(Dataset):
         transform: Callable[[Tensor], Tensor],
         mirrored: Sequence[int | None] | None = None,
         repeats: int = 1,
-        decoder: Decoder = "pyav",
+        decoder: Decoder = "auto",
         timeout: float = TIMEOUT,
         max_failed: float = 0.05,
     ):

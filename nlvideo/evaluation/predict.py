@@ -18,7 +18,7 @@ from nlvideo.console import console, track
 from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import resize_short_side
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.video import DecodeError, Video
 from nlvideo.evaluation.multi_view import score_views
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy

@@ -9,7 +9,7 @@ import torch
 from nlvideo.data import clips as reading
 from nlvideo.data.eval_dataset import DecodedVideo, EvalBatchSampler, EvalVideos, ViewSpec, collate_readable, iter_views
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.video.decode import DecodeError
+from nlvideo.data.video import DecodeError
 
 HEIGHT, WIDTH = 40, 60
 CLIP, VIDEO = slice(0, 1), slice(1, None)

@@ -12,7 +12,7 @@ import pytest
 from nlvideo.data.prepare.check import check_video
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.data.timeout import run_with_timeout
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.video import DecodeError, Video
 
 SECONDS = 60  # for one video, on a busy machine
 

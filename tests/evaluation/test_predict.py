@@ -9,7 +9,7 @@ import torch
 import nlvideo
 from nlvideo.__main__ import main
 from nlvideo.data.prepare.encode import write_video
-from nlvideo.data.video.decode import Video
+from nlvideo.data.video import Video
 
 
 @pytest.fixture(scope="module")

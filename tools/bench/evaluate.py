@@ -37,7 +37,7 @@ from nlvideo.data.prepare.encode import write_video
 from nlvideo.data.protocols import SLIDING, crop_offsets, nln_clips
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import normalize, resize_short_side
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.video import DecodeError, Video
 from nlvideo.evaluation.multi_view import score_views
 from nlvideo.models import Insert, ResNet3d
 from nlvideo.models.inference import inference_copy

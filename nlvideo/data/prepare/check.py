@@ -5,9 +5,8 @@ from pathlib import Path
 
 import av
 
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.video import DecodeError, ReadError, Video
 from nlvideo.data.video.pyav import PyavReader
-from nlvideo.data.video.reader import ReadError
 
 CLEAN = ("ok", "over-reported")  # what a clean manifest holds
 PROBLEMS = {

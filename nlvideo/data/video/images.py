@@ -1,21 +1,25 @@
-"""A video as a folder of images, one a frame, in the order of their names: 00001.jpg or img_00001.jpg .."""
+"""A folder of images as a video: one image per frame, in the order of their names (00001.jpg or img_00001.jpg ..)."""
 
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from nlvideo.data.video.reader import Prepare, ReadError, assemble
+from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError, cut
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-class ImageReader:
-    """The images of a folder, by number from 0."""
+class ImageReader(Reader):
+    """Read the images of a folder, numbered from 0."""
 
     name = "images"
-    fps = 0.0  # nothing says
+    module = "PIL"
+    fps = 0.0
 
     def __init__(self, path: Path):
         self._images = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
@@ -23,13 +27,22 @@ class ImageReader:
         if not self._images:
             raise ReadError(f"a folder without images ({' '.join(sorted(SUFFIXES))})")
 
-    def frames(self, numbers: list[int], prepare: Prepare) -> Tensor:
-        return assemble((_read(self._images[number]) for number in numbers), len(numbers), prepare)
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        return self._read(0).shape[:2]
 
+    def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
+        for first in range(0, len(numbers), CHUNK):
+            frames = [cut(self._read(number), box) for number in numbers[first : first + CHUNK]]
+            if len({frame.shape for frame in frames}) > 1:
+                raise ReadError("its images differ in size")
+            yield torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
 
-def _read(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))  # [H, W, 3]
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise ReadError(f"{path.name}: {error}") from error
+    def _read(self, number: int) -> np.ndarray:
+        """Return an image, uint8 [H, W, 3]."""
+        path = self._images[number]
+        try:
+            with Image.open(path) as image:
+                return np.asarray(image.convert("RGB"))
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+            raise ReadError(f"{path.name}: {error}") from error

@@ -1,16 +1,22 @@
-"""Frames by number, read back from the pixels; files that cannot be read."""
+"""Frames by number, read back from the pixels; colours, rotation, boxes; files that cannot be read."""
 
+import errno
 import os
+import struct
+import sys
 from pathlib import Path
 
+import decord
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from nlvideo.data.video.decode import DecodeError, Video
+from nlvideo.data.prepare.encode import write_video
+from nlvideo.data.video import READERS, Box, DecodeError, Video, check_decoder, summarize_decoders
 
 SAMPLES = os.environ.get("NLVIDEO_SAMPLE_VIDEOS")
+DECODERS = [*READERS]
 
 
 @pytest.fixture(scope="module")
@@ -27,22 +33,24 @@ def test_frames_by_number_in_any_order_and_repeated(numbered, read_numbers):
         assert read_numbers(frames, time_dim=-4) == wanted
 
 
-def test_frames_are_uint8_whatever_bridge_others_have_set(numbered):
-    import decord
+@pytest.mark.parametrize("bridge", ["native", "torch"])
+def test_decord_bridge_stays_as_others_have_set_it(numbered, bridge):
+    decord.bridge.set_bridge(bridge)
+    try:
+        frames = Video(numbered, "decord").frames(np.array([[1, 2], [2, 1]]))
+        assert (frames.shape, frames.dtype) == ((2, 2, 3, 64, 96), torch.uint8)
+        theirs = decord.VideoReader(str(numbered))[0]
+        assert isinstance(theirs, torch.Tensor) == (bridge == "torch")
+    finally:
+        decord.bridge.set_bridge("native")
 
-    decord.bridge.set_bridge("native")
-    frames = Video(numbered, "decord").frames(np.array([[1, 2], [2, 1]]))
-    assert (frames.shape, frames.dtype) == ((2, 2, 3, 64, 96), torch.uint8)
 
-
-@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_each_frame_is_decoded_once(numbered, monkeypatch, decoder):
     video = Video(numbered, decoder)
     asked = []
-    decode = video._reader.frames
-    monkeypatch.setattr(
-        video._reader, "frames", lambda numbers, prepare: asked.append(numbers) or decode(numbers, prepare)
-    )
+    decode = video._reader.chunks
+    monkeypatch.setattr(video._reader, "chunks", lambda numbers, box: asked.append(numbers) or decode(numbers, box))
     video.frames(np.array([5, 1, 5, 5, 1]))
     assert asked == [[1, 5]]
 
@@ -70,17 +78,99 @@ FORMATS = [
 def test_every_format_gives_the_frame_of_the_number(name, codec, options, tmp_path, encode, read_numbers):
     num_frames = 90
     encode(tmp_path / name, num_frames, codec, options, gop=24)
-    for decoder in ("pyav", "decord"):
+    for decoder in ("pyav", "auto"):
         assert Video(tmp_path / name, decoder).num_frames == num_frames
         for wanted in ([0], [23], [25], [47, 70], [89], list(range(1, 90, 8))):
             video = Video(tmp_path / name, decoder)
             assert read_numbers(video.frames(np.array(wanted)), time_dim=-4) == wanted
 
 
-def test_decord_leaves_what_it_numbers_wrongly_to_pyav(numbered, tmp_path, encode):
+def test_decord_reads_first_and_leaves_what_it_numbers_wrongly_to_pyav(numbered, tmp_path, encode):
     encode(tmp_path / "a.avi", 5, "mpeg4", {})
-    assert (Video(numbered).decoder, Video(numbered, "decord").decoder) == ("pyav", "decord")
-    assert Video(tmp_path / "a.avi", "decord").decoder == "pyav"
+    assert [Video(numbered, decoder).decoder for decoder in ("auto", "pyav", "decord")] == ["decord", "pyav", "decord"]
+    assert Video(tmp_path / "a.avi").decoder == "pyav"
+    with pytest.raises(DecodeError, match=r"a\.avi: decord: not for mpeg4 in avi"):
+        Video(tmp_path / "a.avi", "decord")
+
+
+def test_the_line_that_says_which_decoders_read(numbered, tmp_path, encode):
+    encode(tmp_path / "a.avi", 5, "mpeg4", {})
+    paths = [numbered, tmp_path / "a.avi", numbered, tmp_path / "absent.mp4"]
+    assert summarize_decoders(paths) == "decoders of the first 4 videos: decord 2, pyav 1, unreadable 1"
+    assert summarize_decoders(paths, at_most=1) == "decoders of the first 1 videos: decord 1"
+
+
+def test_a_decoder_that_is_unknown_or_not_installed_is_an_error(monkeypatch):
+    check_decoder("auto")
+    check_decoder("pyav")
+    with pytest.raises(ValueError, match="decoder 'ffmpeg': expected one of auto, decord, pyav"):
+        check_decoder("ffmpeg")
+    monkeypatch.setitem(sys.modules, "decord", None)
+    with pytest.raises(ValueError, match=r"decoder decord: decord cannot be imported \(.*\); pip install decord"):
+        check_decoder("decord")
+
+
+def test_pyav_reads_if_decord_is_not_installed(numbered, monkeypatch):
+    monkeypatch.setitem(sys.modules, "decord", None)
+    assert Video(numbered).decoder == "pyav"
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory):
+    """A video of 48 x 64 pixels: the upper left quarter red, the upper right green, the lower left blue."""
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[:24, :32, 0] = frame[:24, 32:, 1] = frame[24:, :32, 2] = 250
+    path = tmp_path_factory.mktemp("coloured") / "a.mp4"
+    write_video(path, [frame] * 4, 16, crf=0)
+    return path
+
+
+def quarters(frame: torch.Tensor) -> str:
+    """The colours of the quarters of [3, H, W], row by row: r, g, b or - for black."""
+    height, width = frame.shape[-2:]
+    middles = frame[:, [height // 4, 3 * height // 4]][:, :, [width // 4, 3 * width // 4]].flatten(1)
+    return "".join("rgb"[int(colour.argmax())] if colour.max() > 128 else "-" for colour in middles.T)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_frames_are_rgb(coloured, decoder):
+    assert quarters(Video(coloured, decoder).frames(np.array(1))) == "rgb-"
+
+
+# Degrees clockwise by which players turn the picture -> its matrix in an .mp4's track header and the quarters.
+TURNS = {
+    90: ((0, 1, -1, 0), "br-g"),
+    180: ((-1, 0, 0, -1), "-bgr"),
+    270: ((0, -1, 1, 0), "g-rb"),
+}
+
+
+@pytest.mark.parametrize("decoder", ["auto", *sorted({*DECODERS} - {"decord"})])  # decord fails for most widths
+@pytest.mark.parametrize("degrees", TURNS)
+def test_frames_are_turned_as_the_metadata_says(coloured, tmp_path, degrees, decoder):
+    (a, b, c, d), expected = TURNS[degrees]
+    data = bytearray(coloured.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    (tmp_path / "turned.mp4").write_bytes(data)
+    video = Video(tmp_path / "turned.mp4", decoder)
+    frame = video.frames(np.array(2))
+    assert (video.height, video.width) == tuple(frame.shape[1:]) == ((48, 64) if degrees == 180 else (64, 48))
+    assert quarters(frame) == expected
+    box = Box(4, 8, 30, 22)
+    assert torch.equal(video.frames(np.array(2), box=box), frame[:, 4:34, 8:30])
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_box_is_cut_before_frames_are_prepared(numbered, decoder):
+    video = Video(numbered, decoder)
+    assert (video.height, video.width) == (64, 96)
+    whole = video.frames(np.array([[40, 3], [3, 99]]))
+    for box in (Box(0, 0, 64, 96), Box(10, 20, 30, 40), Box(7, 13, 51, 33)):
+        part = whole[..., box.top : box.top + box.height, box.left : box.left + box.width]
+        assert torch.equal(video.frames(np.array([[40, 3], [3, 99]]), box=box), part)
+        flipped = video.frames(np.array([[40, 3], [3, 99]]), lambda frames: frames.flip(-1), box)
+        assert torch.equal(flipped, part.flip(-1))
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "avi", "mp4"])
@@ -136,6 +226,30 @@ def test_a_missing_file_and_an_empty_folder(tmp_path):
         Video(tmp_path)
 
 
+def test_a_name_too_long_for_the_file_system_is_a_decode_error(tmp_path):
+    with pytest.raises(DecodeError, match=r"xxx\.mp4: File name too long$"):
+        Video(tmp_path / f"{'x' * 256}.mp4")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("call", ["stat", "scandir"])
+def test_an_error_of_the_file_system_is_a_decode_error(number, call, tmp_path, monkeypatch):
+    def fails(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    folder = tmp_path / "folder of images"
+    folder.mkdir()
+    real = getattr(os, call)
+    monkeypatch.setattr(os, call, fails)
+    if call == "scandir":
+        monkeypatch.setattr(os, "listdir", fails)  # what Path.iterdir uses depends on Python's version
+    try:
+        with pytest.raises(DecodeError, match=f"folder of images: {os.strerror(number)}$"):
+            Video(folder)
+    finally:
+        monkeypatch.setattr(os, call, real)
+
+
 @pytest.mark.skipif(not SAMPLES, reason="NLVIDEO_SAMPLE_VIDEOS names no folder")
 @pytest.mark.parametrize(
     ("name", "num_frames", "size"),
@@ -160,7 +274,7 @@ def test_sample_videos(name, num_frames, size):
     assert frames.shape == (len(numbers), 3, *size)
     one_by_one = torch.cat([Video(Path(SAMPLES) / name).frames(numbers[i : i + 1]) for i in range(len(numbers))])
     assert torch.equal(frames, one_by_one)
-    for decoder in ("pyav", "decord"):
+    for decoder in ("pyav", "auto"):
         video = Video(Path(SAMPLES) / name, decoder)
         assert video.num_frames == num_frames
         if name != "h264_10bits.mp4":  # their FFmpegs round ten bits to eight in different ways
@@ -170,6 +284,6 @@ def test_sample_videos(name, num_frames, size):
 @pytest.mark.skipif(not SAMPLES, reason="NLVIDEO_SAMPLE_VIDEOS names no folder")
 def test_the_corrupted_sample():
     with pytest.raises(
-        DecodeError, match=r"corrupted\.mp4: PyAV: Invalid data found .*; decord: .* Error sending packet"
+        DecodeError, match=r"corrupted\.mp4: decord: .* Error sending packet.*; PyAV: Invalid data found"
     ):
         Video(Path(SAMPLES) / "corrupted.mp4").frames(np.arange(50))

@@ -1,0 +1,74 @@
+"""Frames by number with decord. The only file that names decord.
+
+decord 0.6 numbers frames wrongly, without an error, if key frames do not stand alone or times do not start at 0: HEVC,
+MPEG-2, MPEG-4 with B frames, WMV, transport streams. So it reads H.264, VP8 and VP9 only.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+import av
+from torch import Tensor
+
+from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError
+
+CODECS = {"h264", "vp8", "vp9"}
+
+
+class DecordReader(Reader):
+    """Read with decord. Opening reads the times of all frames and decodes none."""
+
+    name = "decord"
+    module = "decord"
+
+    def __init__(self, path: Path):
+        try:
+            import decord  # here, since not every platform has it
+        except (ImportError, OSError) as error:
+            raise ReadError(f"decord: cannot be imported ({error})") from error
+        self._decord = decord
+        decord.logging.set_level(decord.logging.QUIET)  # its log lines name no file; errors are raised
+        try:
+            with av.open(str(path), metadata_errors="ignore") as container:
+                stream = container.streams.best("video")
+                codec, form = stream and stream.codec.name, container.format.name
+            if codec not in CODECS or form == "mpegts":
+                raise ReadError(f"decord: not for {codec} in {form}, whose frames it may number wrongly")
+            # One thread per reader: DataLoader's workers are the parallelism, and decord's own threads have deadlocked.
+            self._reader = decord.VideoReader(str(path), num_threads=1)
+            self.num_frames = len(self._reader)
+            self.fps = self._reader.get_avg_fps()
+        except av.FFmpegError as error:
+            raise ReadError(f"decord: {error.strerror}") from error
+        except (decord.DECORDError, RuntimeError, AssertionError, AttributeError) as error:
+            raise ReadError(_message(error)) from error
+        if self.num_frames < 1:
+            raise ReadError("decord: no frames")
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        return tuple(self._batch([0]).shape[1:3])
+
+    def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
+        for first in range(0, len(numbers), CHUNK):
+            frames = self._batch(numbers[first : first + CHUNK]).permute(0, 3, 1, 2)  # [n, 3, H, W]
+            yield (
+                frames if box is None else frames[:, :, box.top : box.top + box.height, box.left : box.left + box.width]
+            )
+
+    def _batch(self, numbers: list[int]) -> Tensor:
+        """Return frames, uint8 [n, H, W, 3]."""
+        try:
+            # Others in the process may rely on the bridge that they have set, as pytorchvideo does: leave it as it is.
+            with self._decord.bridge.use_torch():
+                return self._reader.get_batch(numbers)
+        except (self._decord.DECORDError, RuntimeError, IndexError) as error:
+            raise ReadError(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    """Return the first line of decord's message, without its time stamp, source line and stack trace."""
+    line = str(error).strip().partition("\n")[0]
+    return "decord: " + re.sub(r"^(\[[\d:]+\] )?\S+\.(cc|h):\d+: (Check failed: )?", "", line)

@@ -1,0 +1,178 @@
+"""`Video`: open a file or a folder of images with the first decoder that reads it, and return frames by number."""
+
+import importlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from nlvideo.data.video.decord import DecordReader
+from nlvideo.data.video.images import ImageReader
+from nlvideo.data.video.pyav import PyavReader
+from nlvideo.data.video.reader import Box, Prepare, Reader, ReadError
+
+# A new decoder is one line here.
+READERS: dict[str, type[Reader]] = {
+    "decord": DecordReader,
+    "pyav": PyavReader,
+}
+AUTO = ("decord", "pyav")  # in the order in which they try
+
+Decoder = Literal[("auto", *READERS)]
+
+
+class DecodeError(ValueError):
+    """A video that cannot be read. The message is one line: the path and the decoders' own words."""
+
+
+class Video:
+    """An open video. Open it in the process that reads it: an open decoder cannot be pickled.
+
+    Args:
+        path: a video file, or a folder of images.
+        decoder: a name in READERS; "auto" tries those of AUTO in turn.
+
+    Attributes:
+        num_frames: as counted in the file, not as its header says.
+        fps: average frame rate; 0 if unknown.
+        height, width: of the upright frames, in pixels.
+        decoder: the one that reads it: decord, pyav, .. or images.
+
+    Raises:
+        DecodeError: there is no such file, or no decoder can open it.
+    """
+
+    def __init__(self, path: str | Path, decoder: Decoder = "auto"):
+        self.path = Path(path)
+        self._untried = [*AUTO] if decoder == "auto" else [decoder]
+        self._refusals: list[str] = []
+        try:
+            is_folder = self.path.is_dir()
+            if not is_folder and not self.path.is_file():
+                raise DecodeError(f"{path}: no such file")
+        except OSError as error:  # a folder without permission, a name too long, a network disk that is away
+            raise DecodeError(f"{path}: {error.strerror}") from error
+        self._readers = [ImageReader] if is_folder else [READERS[name] for name in self._untried]
+        self._open_next()
+
+    @property
+    def num_frames(self) -> int:
+        return self._reader.num_frames
+
+    @property
+    def fps(self) -> float:
+        return self._reader.fps
+
+    @property
+    def decoder(self) -> str:
+        return self._reader.name
+
+    @property
+    def height(self) -> int:
+        return self._try(lambda reader: reader.size)[0]
+
+    @property
+    def width(self) -> int:
+        return self._try(lambda reader: reader.size)[1]
+
+    def frames(self, indices: np.ndarray, prepare: Prepare | None = None, box: Box | None = None) -> Tensor:
+        """Return frames by number, each decoded once however often it is asked for. Numbers past the last frame that
+        decodes give that one.
+
+        Args:
+            indices: int, of any shape and in any order.
+            prepare: called on a few frames at a time as they are decoded, such as a resize.
+            box: the part of each frame to return; it is cut before `prepare`, as early as the decoder allows.
+
+        Returns:
+            uint8 RGB [*indices.shape, 3, h, w].
+
+        Raises:
+            DecodeError: a frame cannot be decoded.
+        """
+        indices = np.asarray(indices)
+        return self._try(lambda reader: _read(reader, indices, prepare, box))
+
+    def _try(self, read: Callable[[Reader], Tensor]) -> Tensor:
+        """Return read(reader) of the first reader that does not fail."""
+        while True:
+            try:
+                return read(self._reader)
+            except (ReadError, OSError) as error:
+                self._refuse(error)
+
+    def _open_next(self) -> None:
+        try:
+            self._reader = self._readers.pop(0)(self.path)
+        except (ReadError, OSError) as error:
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        self._refusals.append(str(error.strerror if isinstance(error, OSError) else error))
+        if not self._readers:
+            raise DecodeError(f"{self.path}: {'; '.join(self._refusals)}") from error
+        self._open_next()
+
+
+def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box | None) -> Tensor:
+    """See `Video.frames`."""
+    wanted, places = np.unique(np.minimum(indices, reader.num_frames - 1), return_inverse=True)
+    frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare)
+    if np.array_equal(wanted, indices):
+        return frames  # without a copy
+    return frames[torch.from_numpy(places.reshape(indices.shape))]
+
+
+def _assemble(chunks: Iterable[Tensor], count: int, prepare: Prepare | None) -> Tensor:
+    """Return the chunks of `count` frames as one tensor. Each is prepared as it comes, so that a thousand frames of a
+    large video are never held at full size."""
+    frames = None
+    place = 0
+    for chunk in chunks:
+        chunk = chunk if prepare is None else prepare(chunk)
+        if len(chunk) == count:
+            return chunk
+        if frames is None:
+            frames = chunk.new_empty(count, *chunk.shape[1:])
+            if get_worker_info() is not None and not frames.is_cuda:
+                frames.share_memory_()  # goes to the main process without a copy
+        if chunk.shape[1:] != frames.shape[1:]:
+            raise ReadError("its frames differ in size")
+        frames[place : place + len(chunk)] = chunk
+        place += len(chunk)
+    assert place == count, f"{place} frames, asked for {count}"
+    return frames
+
+
+def check_decoder(decoder: Decoder) -> None:
+    """Raise ValueError if there is no such decoder, or if it is not installed."""
+    if decoder == "auto":
+        return
+    if decoder not in READERS:
+        raise ValueError(f"decoder {decoder!r}: expected one of auto, {', '.join(READERS)}")
+    module = READERS[decoder].module
+    try:
+        importlib.import_module(module)
+    except (ImportError, RuntimeError, OSError) as error:  # torchcodec's is a RuntimeError if FFmpeg is missing
+        message = str(error).strip().partition("\n")[0]
+        raise ValueError(f"decoder {decoder}: {module} cannot be imported ({message}); pip install {module}") from error
+
+
+def summarize_decoders(paths: Iterable[Path], decoder: Decoder = "auto", *, at_most: int = 20) -> str:
+    """Return which decoders read how many of the first videos, such as "decord 18, pyav 2": a line at the start of a
+    run."""
+    counts: Counter[str] = Counter()
+    for path in islice(paths, at_most):
+        try:
+            counts[Video(path, decoder).decoder] += 1
+        except DecodeError:
+            counts["unreadable"] += 1
+    return f"decoders of the first {counts.total()} videos: " + ", ".join(
+        f"{name} {count}" for name, count in counts.most_common()
+    )
