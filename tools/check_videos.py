@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from nlvideo.console import track
-from nlvideo.data.listing import relative_to, write_manifest
-from nlvideo.data.manifest import Sample, read_manifest
+from nlvideo.data.manifest import Sample, read_manifest, relative_to, write_manifest
 from nlvideo.data.prepare.check import CLEAN, PROBLEMS, Check, check_video
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
@@ -126,7 +125,7 @@ def main() -> int:
         samples = read_manifest(options.manifest, options.num_classes, options.root)
         rows = check_all(samples, report, options)
         kept = []
-        for path, label in samples:
+        for path, label, _ in samples:
             row = rows[str(path)]
             if row["status"] not in {*CLEAN, *options.keep}:
                 continue

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from nlvideo.console import track
 from nlvideo.data import formats
-from nlvideo.data.listing import probe, relative_to, write_manifest
+from nlvideo.data.manifest import relative_to, write_manifest
+from nlvideo.data.prepare.probe import probe
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
 SECONDS = 60  # to open one video

@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from nlvideo.console import track
-from nlvideo.data.listing import write_manifest
-from nlvideo.data.manifest import Sample, read_manifest
+from nlvideo.data.manifest import Sample, read_manifest, write_manifest
 from nlvideo.data.prepare.transcode import transcode
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.data.sampling import ClipSampling
@@ -86,8 +85,12 @@ def main() -> int:
         write_manifest(
             options.folder / options.manifest.with_suffix(".csv").name,
             (
-                {"path": places[path].relative_to(options.folder), "label": label, "id": path.stem}
-                for path, label in done
+                {
+                    "path": places[sample.path].relative_to(options.folder),
+                    "label": sample.label,
+                    "id": sample.path.stem,
+                }
+                for sample in done
             ),
             classes.read_text().splitlines() if classes.is_file() else None,
         )

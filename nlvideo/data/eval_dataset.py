@@ -136,7 +136,7 @@ class EvalVideos(Dataset):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> DecodedVideo | None:
-        path, label = self.samples[index]
+        path, label, _ = self.samples[index]
         try:
             return DecodedVideo(*self.read(path), label, index)
         except DecodeError as error:

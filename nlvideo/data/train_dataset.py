@@ -93,7 +93,7 @@ class TrainClips(Dataset):
         return None
 
     def _read(self, index: int) -> Clips:
-        path, label = self.samples[index]
+        path, label, _ = self.samples[index]
         draws = torch.rand(self.repeats, self.sampling.num_frames).numpy()
 
         def choose(video_frames: int, fps: float) -> np.ndarray:

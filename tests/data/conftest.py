@@ -11,8 +11,8 @@ def samples(tmp_path_factory, write_numbered):
     folder = tmp_path_factory.mktemp("videos")
     (folder / "text.mp4").write_text("not a video")
     return [
-        Sample(write_numbered(folder / "long.mp4", 100), 1),
-        Sample(write_numbered(folder / "short.mp4", 20), 0),
-        Sample(folder / "absent.mp4", 1),
-        Sample(folder / "text.mp4", 0),
+        Sample(write_numbered(folder / "long.mp4", 100), 1, "long.mp4"),
+        Sample(write_numbered(folder / "short.mp4", 20), 0, "short.mp4"),
+        Sample(folder / "absent.mp4", 1, "absent.mp4"),
+        Sample(folder / "text.mp4", 0, "text.mp4"),
     ]

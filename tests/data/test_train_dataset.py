@@ -71,7 +71,7 @@ def test_a_flip_exchanges_left_and_right_classes_and_leaves_the_rest(samples):
     names = ["pushing it left", "pushing it right", "turning left"]
     assert flipped_labels(names) == [1, 0, None]
     dataset = train_clips(
-        [Sample(samples[0].path, label) for label in range(3)],
+        [Sample(samples[0].path, label, "long.mp4") for label in range(3)],
         mirrored=flipped_labels(names),
         # A picture that is black on the left and white on the right.
         transform=lambda frames: torch.cat([frames[..., :32] * 0, frames[..., :32] * 0 + 255], dim=-1),

@@ -186,7 +186,7 @@ def host_memory(folder: Path) -> None:
     """Peak memory of a loading worker, the libraries that it imports counted."""
     path = noise(folder / "long.mp4", 3000, 720, 1280)
     reader = EvalVideos(
-        [Sample(path, 0)], sampling=ClipSampling(128, 1), short_side=SIDE, num_clips=CLIPS, protocol="nln"
+        [Sample(path, 0, str(path))], sampling=ClipSampling(128, 1), short_side=SIDE, num_clips=CLIPS, protocol="nln"
     )
     context = {"num_workers": 1, "multiprocessing_context": "spawn", "prefetch_factor": 1}
     ((video,),) = DataLoader(reader, batch_size=1, collate_fn=collate_readable, **context)

@@ -50,7 +50,9 @@ class ClipOf(Dataset):
 
 
 def ours(files: list[Path]) -> Dataset:
-    return TrainClips([Sample(path, 0) for path in files], sampling=SAMPLING, transform=TRANSFORM, mirrored=[0])
+    return TrainClips(
+        [Sample(path, 0, str(path)) for path in files], sampling=SAMPLING, transform=TRANSFORM, mirrored=[0]
+    )
 
 
 def decode_alone(files: list[Path], decoder: str) -> Dataset:
