@@ -47,7 +47,7 @@ def targets(samples: list[Sample], root: Path, folder: Path) -> dict[Path, Path]
     """The new place of each video: the old one below `root`, or its whole path. What was not an .mp4 gets a second
     suffix, since a.avi and a.mp4 may be two videos."""
     places = {}
-    for path, _ in samples:
+    for path, _, _ in samples:
         place = path.relative_to(root) if path.is_relative_to(root) else Path(*path.absolute().parts[1:])
         places[path] = folder / place.with_name(place.name if place.suffix == ".mp4" else f"{place.name}.mp4")
     return places
