@@ -25,7 +25,7 @@ class Predictions:
     """Averaged scores of each video.
 
     Attributes:
-        ids: n names, each once: paths as in the manifest.
+        ids: paths as the manifest writes them, n of them.
         labels: int64 [n].
         scores: float32 [n, K], each row a mean of softmaxes.
         class_names: K of them.
@@ -88,8 +88,6 @@ def _parse(table: pa.Table) -> Predictions:
     class_names, missing = _metadata(table)
     num_classes = len(class_names)
     ids = _column(table, "id", pa.types.is_string).to_pylist()
-    if len(set(ids)) < len(ids):
-        raise ValueError("a video has two rows")
     labels = _column(table, "label", pa.types.is_int64).to_numpy()
     outside = labels[(labels < 0) | (labels >= num_classes)]
     if len(outside):

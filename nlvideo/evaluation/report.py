@@ -55,7 +55,7 @@ class EvaluationReport(Callback):
             **evaluation.levels,
             "num_scored": num_scored,
             "num_videos": evaluation.num_videos,
-            "missing": [str(samples[row].path) for row in missing],
+            "missing": [samples[row].id for row in missing],
             "protocol": data.protocol if stage == "test" else "clip level",
             "seconds": seconds,
             "seconds_per_video": seconds / max(num_scored - len(data.done), 1),
@@ -73,7 +73,7 @@ class EvaluationReport(Callback):
 
         console().print(results_table(result))
         for row in missing[:SHOWN_MISSING]:
-            console().print(f"not scored: {samples[row].path}")
+            console().print(f"not scored: {samples[row].id}")
         if len(missing) > SHOWN_MISSING:
             console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
         if stage == "test":
@@ -96,11 +96,11 @@ def test_cost(net: Backbone, data: VideoData, evaluation: Evaluation) -> tuple[i
 
 def predictions_of(evaluation: Evaluation, samples: Sequence[Sample], class_names: list[str]) -> Predictions:
     return Predictions(
-        ids=[str(samples[row].path) for row in evaluation.indices.tolist()],
+        ids=[samples[row].id for row in evaluation.indices.tolist()],
         labels=evaluation.labels,
         scores=evaluation.scores,
         class_names=class_names,
-        missing=[str(samples[row].path) for row in evaluation.missing()],
+        missing=[samples[row].id for row in evaluation.missing()],
         view_scores=evaluation.view_scores,
     )
 

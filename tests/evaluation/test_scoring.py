@@ -52,7 +52,6 @@ DAMAGED = {
     "ragged scores": (lambda table: with_column(table, "scores", [[0.5], [0.2, 0.1], [0.4]]), "column 'scores' is of"),
     "NaN": (lambda table: with_column(table, "scores", fixed([[math.nan] * 6] * 3)), "not finite"),
     "view scores": (lambda table: table.append_column("view_scores", fixed([[0.1] * 8] * 3)), "6 classes"),
-    "twice": (lambda table: with_column(table, "id", ["v0", "v1", "v0"]), "a video has two rows"),
     "no metadata": (lambda table: table.replace_schema_metadata(None), "metadata 'nlvideo' has no list"),
     "no JSON": (lambda table: table.replace_schema_metadata({"nlvideo": "{"}), "is not JSON"),
     "a list": (lambda table: table.replace_schema_metadata({"nlvideo": "[1]"}), "no list of names 'class_names'"),

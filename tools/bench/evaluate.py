@@ -1,9 +1,9 @@
-"""Seconds and multiply-adds of a 10 x 3 evaluation: a straightforward pytorchvideo pipeline against ours, and each
-protocol against the others.
+"""Benchmark a test at video level: a straightforward pytorchvideo pipeline against ours, and protocols side by side.
 
 The pipeline decodes each view on its own and runs it alone, in float32; its stem, bottlenecks and non-local blocks are
 pytorchvideo's. Ours reads a video once, folds norms and puts channels last. Both have the same weights (random: numbers
-agree, accuracies mean nothing), the same frames and the same resize, so with protocol nln the scores must agree.
+agree, accuracies mean nothing), the same frames and the same resize, so with protocol nln the scores must agree. A row
+that fails shows its error.
 
 examples:
   python tools/bench/evaluate.py                      the sample videos, or two that it makes
@@ -42,24 +42,35 @@ from nlvideo.evaluation.multi_view import score_views
 from nlvideo.models import Insert, ResNet3d
 from nlvideo.models.inference import inference_copy
 
-FRAMES, STRIDE, CLIPS, CROPS, SIDE, TRAINED = 8, 8, 10, 3, 256, 224
+FRAMES, STRIDE, CROPS = 8, 8, 3
 MEAN, STD = 0.45, 0.225
+# The peer's first; scores are compared within protocol nln.
+ROWS = [
+    ("pytorchvideo", "nln", "float32"),
+    ("nlvideo", "nln", "float32"),
+    ("nlvideo", "nln", "bfloat16"),
+    ("nlvideo", "full", "float32"),
+    ("nlvideo", "full", "bfloat16"),
+    ("nlvideo", "slowfast", "bfloat16"),
+    ("nlvideo", "mmaction", "bfloat16"),
+    ("nlvideo", "uniform", "bfloat16"),
+]
 
 Read = Callable[[Path], Tensor]  # a video -> its scores [K]
 
 
-def pytorchvideo_pipeline(net: ResNet3d, device: str) -> Read:
+def pytorchvideo_pipeline(net: ResNet3d, options: argparse.Namespace) -> Read:
     def read(path: Path) -> Tensor:
         opened = Video(path)
         scores = []
-        for clip in nln_clips(CLIPS, FRAMES, STRIDE, opened.num_frames):
+        for clip in nln_clips(options.clips, FRAMES, STRIDE, opened.num_frames):
             for crop in range(CROPS):
-                frames = resize_short_side(decoded(path, clip, opened.fps), SIDE)  # (T, 3, H, W)
+                frames = resize_short_side(decoded(path, clip, opened.fps), options.side)  # (T, 3, H, W)
                 height, width = frames.shape[-2:]
-                offset = crop_offsets("nln", max(height, width) - SIDE, CROPS)[crop]
+                offset = crop_offsets("nln", max(height, width) - options.side, CROPS)[crop]
                 top, left = (0, offset) if width >= height else (offset, 0)
-                view = frames[..., top : top + SIDE, left : left + SIDE].transpose(0, 1)[None]
-                scores.append(net.scores(normalize(view.to(device), MEAN, STD), TRAINED)[0])
+                view = frames[..., top : top + options.side, left : left + options.side].transpose(0, 1)[None]
+                scores.append(net.scores(normalize(view.to(options.device), MEAN, STD), options.trained_side)[0])
         return torch.stack(scores).mean(dim=0).cpu()
 
     return read
@@ -75,102 +86,96 @@ def decoded(path: Path, clip: np.ndarray, fps: float) -> Tensor:
     return torch.cat(parts)
 
 
-def ours(net: ResNet3d, protocol: str, device: str, views_per_forward: int) -> Read:
-    reader = EvalVideos([], sampling=ClipSampling(FRAMES, STRIDE), short_side=SIDE, num_clips=CLIPS, protocol=protocol)
-    views = views_of(protocol)
+def ours(net: ResNet3d, protocol: str, options: argparse.Namespace) -> Read:
+    reader = EvalVideos(
+        [],
+        sampling=ClipSampling(FRAMES, STRIDE),
+        short_side=options.side,
+        num_clips=options.clips,
+        protocol=protocol,
+    )
+    views = views_of(protocol, options)
 
     def read(path: Path) -> Tensor:
         frames, clips = reader.read(path)
-        footage = DecodedVideo(frames.to(device), clips, label=0, index=0)
-        (scores,) = score_views(net, [footage], views, mean=MEAN, std=STD, views_per_forward=views_per_forward)
+        video = DecodedVideo(frames.to(options.device), clips, label=0, index=0)
+        (scores,) = score_views(net, [video], views, mean=MEAN, std=STD, views_per_forward=options.views_per_forward)
         return scores.mean(dim=0)
 
     return read
 
 
-def views_of(protocol: str) -> ViewSpec:
-    crop, num_crops = (None, 1) if protocol == "full" else (SIDE, CROPS)
-    return ViewSpec(slice(1, None), crop, num_crops, protocol, TRAINED if protocol in SLIDING else None)
+def views_of(protocol: str, options: argparse.Namespace) -> ViewSpec:
+    crop, num_crops = (None, 1) if protocol == "full" else (options.side, CROPS)
+    trained_side = options.trained_side if protocol in SLIDING else None
+    return ViewSpec(slice(1, None), crop, num_crops, protocol, trained_side)
 
 
-def networks(arch: str, depth: int, at: str) -> tuple[ResNet3d, ResNet3d]:
+def networks(options: argparse.Namespace) -> tuple[ResNet3d, ResNet3d]:
     """Ours, and one of pytorchvideo's blocks with the same weights."""
     torch.manual_seed(0)
-    net = ResNet3d(arch, depth, after=Insert(NonLocal, at)).eval()
+    net = ResNet3d(options.arch, options.depth, width=options.width, after=Insert(NonLocal, options.at)).eval()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):  # blocks start as the identity: give them something to say
             nn.init.uniform_(module.weight, 0.5, 1.0)
-    theirs = ResNet3d(arch, depth, after=Insert(PytorchvideoNonLocal, at)).eval()
+    blocks = Insert(PytorchvideoNonLocal, options.at)
+    theirs = ResNet3d(options.arch, options.depth, width=options.width, after=blocks).eval()
     theirs.load_state_dict({name.replace(".after.", ".after.block."): v for name, v in net.state_dict().items()})
-    return net, theirs
+    return net.to(options.device), theirs.to(options.device)
 
 
 def measure(options: argparse.Namespace, videos: list[Path]) -> None:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    net, theirs = networks(options.arch, options.depth, options.at)
-    copies = {dtype: inference_copy(net, getattr(torch, dtype)).to(device) for dtype in ("float32", "bfloat16")}
-    rows: list[tuple[str, str, str, Read]] = [
-        ("pytorchvideo", "nln", "float32", pytorchvideo_pipeline(theirs.to(device), device))
-    ]
-    for protocol, dtypes in (
-        ("nln", ("float32", "bfloat16")),
-        ("full", ("float32", "bfloat16")),
-        ("slowfast", ("bfloat16",)),
-        ("mmaction", ("bfloat16",)),
-        ("uniform", ("bfloat16",)),
-    ):
-        for dtype in dtypes:
-            rows.append(("nlvideo", protocol, dtype, ours(copies[dtype], protocol, device, options.views_per_forward)))
-
+    net, theirs = networks(options)
+    copies = {dtype: inference_copy(net, getattr(torch, dtype)) for dtype in ("float32", "bfloat16")}
     with torch.device("meta"):
-        twin = ResNet3d(options.arch, options.depth, after=Insert(NonLocal, options.at))
+        meta = ResNet3d(options.arch, options.depth, width=options.width, after=Insert(NonLocal, options.at))
     table = Table("", "protocol", "dtype", "GMACs a video", "s a video", "times faster", "scores differ by")
-    table.title = (
-        f"{options.arch} R{options.depth}, {options.at}: {len(videos)} videos, {CLIPS} clips each, on {device}"
-    )
-    first = None
-    for whose, protocol, dtype, read in rows:
-        started = time.perf_counter()
-        scores = torch.stack([read(path) for path in videos])
-        seconds = (time.perf_counter() - started) / len(videos)
-        first = first or (seconds, scores)
-        same = protocol == "nln"
+    about = f"{options.arch} R{options.depth}, {options.at}: {len(videos)} videos, {options.clips} clips each"
+    table.title = f"{about}, on {options.device}"
+    peer = None
+    for whose, protocol, dtype in ROWS:
+        row = f"{whose} {protocol} {dtype}"
+        peers = whose == "pytorchvideo"
+        read = pytorchvideo_pipeline(theirs, options) if peers else ours(copies[dtype], protocol, options)
+        try:
+            started = time.perf_counter()
+            scores = torch.stack([read(path) for path in videos])
+            seconds = (time.perf_counter() - started) / len(videos)
+        except Exception as error:  # a peer may fail on a video, and the others still be measured
+            table.add_row(whose, protocol, dtype, "", f"{type(error).__name__}: {error}", "", "")
+            console().print(f"{row}: {type(error).__name__}: {error}")
+            continue
+        peer = (seconds, scores) if peers else peer
         table.add_row(
             whose,
             protocol,
             dtype,
-            f"{np.mean([gmacs(twin, path, protocol) for path in videos]):,.0f}",
+            f"{np.mean([gmacs(meta, path, protocol, options) for path in videos]):,.4g}",
             f"{seconds:.2f}",
-            f"{first[0] / seconds:.2f}",
-            f"{(scores - first[1]).abs().max():.1e}" if same else "",
+            f"{peer[0] / seconds:.2f}" if peer else "",
+            f"{(scores - peer[1]).abs().max():.1e}" if peer and protocol == "nln" else "",
         )
-        console().print(f"{whose} {protocol} {dtype}: {seconds:.2f} s a video")
+        console().print(f"{row}: {seconds:.2f} s a video")
     console().print(table)
 
 
-def gmacs(net: ResNet3d, path: Path, protocol: str) -> float:
-    height, width = resize_short_side(Video(path).frames(np.array([0])), SIDE).shape[-2:]
-    boxes = views_of(protocol).boxes(height, width)
-    return CLIPS * len(boxes) * count_cost(net, (FRAMES, *boxes[0][2:])).gmacs
+def gmacs(net: ResNet3d, path: Path, protocol: str, options: argparse.Namespace) -> float:
+    height, width = resize_short_side(Video(path).frames(np.array([0])), options.side).shape[-2:]
+    boxes = views_of(protocol, options).boxes(height, width)
+    return options.clips * len(boxes) * count_cost(net, (FRAMES, *boxes[0][2:])).gmacs
 
 
-def readable(paths: list[Path], folder: Path, count: int) -> list[Path]:
-    """Videos of at least a clip's length that both sides read."""
-    files = [
-        f for path in paths for f in ([path] if path.is_file() else sorted(path.iterdir())) if f.suffix in SUFFIXES
-    ]
+def usable(paths: list[Path], folder: Path, count: int) -> list[Path]:
+    """The first `count` videos of at least a clip's length; made ones if there are none."""
     found = []
-    for file in (file for file in files if file.suffix in SUFFIXES):
-        try:
-            video = Video(file)
-            if video.num_frames >= FRAMES * STRIDE and 0 < video.fps <= 60:
-                decoded(file, np.arange(0, FRAMES * STRIDE, STRIDE), video.fps)
-                found.append(file)
-        except (DecodeError, IndexError, TypeError):
-            continue  # the sample videos hold broken ones on purpose
-        if len(found) == count:
-            return found
-    return found or [noise(folder / f"{i}.mp4", 300, 256, 340) for i in range(count)]
+    for path in paths:
+        for file in [path] if path.is_file() else sorted(path.iterdir()):
+            try:
+                if file.suffix in SUFFIXES and Video(file).num_frames >= FRAMES * STRIDE:
+                    found.append(file)
+            except DecodeError:
+                continue  # the sample videos hold broken ones on purpose
+    return found[:count] or [noise(folder / f"{i}.mp4", 300, 256, 340) for i in range(count)]
 
 
 def noise(path: Path, num_frames: int, height: int, width: int) -> Path:
@@ -182,33 +187,42 @@ def noise(path: Path, num_frames: int, height: int, width: int) -> Path:
     return path
 
 
-def host_memory(folder: Path) -> None:
+def host_memory(folder: Path, options: argparse.Namespace) -> None:
     """Peak memory of a loading worker, the libraries that it imports counted."""
-    path = noise(folder / "long.mp4", 3000, 720, 1280)
+    height, width = 5 * options.side // 2 // 2 * 2, 5 * options.side
+    path = noise(folder / "long.mp4", options.long_frames, height, width)
+    sampling, clips = ClipSampling(128, 1), options.clips
     reader = EvalVideos(
-        [Sample(path, 0, str(path))], sampling=ClipSampling(128, 1), short_side=SIDE, num_clips=CLIPS, protocol="nln"
+        [Sample(path, 0, path.name)], sampling=sampling, short_side=options.side, num_clips=clips, protocol="nln"
     )
     context = {"num_workers": 1, "multiprocessing_context": "spawn", "prefetch_factor": 1}
     ((video,),) = DataLoader(reader, batch_size=1, collate_fn=collate_readable, **context)
-    num_frames, _, height, width = video.frames.shape
-    held, as_views = video.frames.numel() / 2**30, video.clips[1:].numel() * CROPS * 3 * SIDE**2 / 2**30
+    num_frames, _, *held_size = video.frames.shape
+    held, as_views = video.frames.numel() / 2**30, video.clips[1:].numel() * CROPS * 3 * options.side**2 / 2**30
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     console().print(
-        f"3,000 frames of 1280 x 720, 10 clips of 128 frames: {num_frames} frames of {width} x {height} held once, "
-        f"{held:.2f} GiB; as {CROPS} crops of each clip they would be {as_views:.2f} GiB. Peak of the worker: "
-        f"{peak:.2f} GiB",
+        f"{options.long_frames:,} frames of {width} x {height}, {clips} clips of 128 frames: {num_frames} frames of "
+        f"{held_size[1]} x {held_size[0]} held once, {held:.2f} GiB; as {CROPS} crops of each clip they would be "
+        f"{as_views:.2f} GiB. Peak of the worker: {peak:.2f} GiB"
     )
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("videos", nargs="*", type=Path, help="files or folders (default: $NLVIDEO_SAMPLE_VIDEOS)")
-    parser.add_argument("--arch", default="c2d", help="c2d or i3d (default: %(default)s)")
-    parser.add_argument("--depth", type=int, default=50, help="default: %(default)s")
-    parser.add_argument("--at", default="nl5", help="where non-local blocks stand (default: %(default)s)")
-    parser.add_argument("--num-videos", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--views-per-forward", type=int, default=3, help="ours (default: %(default)s)")
-    parser.add_argument("--host-memory", action="store_true", help="measure a loading worker instead")
+    add = parser.add_argument
+    add("videos", nargs="*", type=Path, help="files or folders (default: $NLVIDEO_SAMPLE_VIDEOS, or made ones)")
+    add("--arch", default="c2d", help="c2d or i3d (default: %(default)s)")
+    add("--depth", type=int, default=50, help="default: %(default)s")
+    add("--width", type=int, default=64, help="channels of the stem (default: %(default)s)")
+    add("--at", default="nl5", help="where non-local blocks stand (default: %(default)s)")
+    add("--clips", type=int, default=10, help="clips of a video (default: %(default)s)")
+    add("--side", type=int, default=256, help="side of the crops (default: %(default)s)")
+    add("--trained-side", type=int, default=224, help="side of the training's crops (default: %(default)s)")
+    add("--num-videos", type=int, default=2, help="default: %(default)s")
+    add("--views-per-forward", type=int, default=3, help="ours (default: %(default)s)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    add("--host-memory", action="store_true", help="measure a loading worker instead")
+    add("--long-frames", type=int, default=3000, help="with --host-memory: of the video (default: %(default)s)")
     return parser
 
 
@@ -217,11 +231,10 @@ def main() -> None:
     samples = os.environ.get("NLVIDEO_SAMPLE_VIDEOS")
     paths = options.videos or ([Path(samples)] if samples else [])
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
-        folder = Path(name)
         if options.host_memory:
-            host_memory(folder)
+            host_memory(Path(name), options)
         else:
-            measure(options, readable(paths, folder, options.num_videos))
+            measure(options, usable(paths, Path(name), options.num_videos))
 
 
 if __name__ == "__main__":
