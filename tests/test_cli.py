@@ -114,7 +114,7 @@ def test_predict_gives_the_scores_of_the_test(trained, visitors, capsys):
     predictions = read_predictions(trained / "predictions.parquet")
     expected = dict(zip(predictions.class_names, predictions.scores[0], strict=True))
     options = ["--ckpt_path", str(trained / "last.ckpt"), "--json", "--num_clips", "3", "--num_crops", "1"]
-    assert main(["predict", predictions.ids[0], *options]) == 0
+    assert main(["predict", str(visitors / predictions.ids[0]), *options]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert len(result["classes"]) == 4  # fewer than five
     for row in result["classes"]:

@@ -93,7 +93,7 @@ def parts(folder: Path) -> list[Path]:
 def _about(trainer: Trainer, pl_module: LightningModule, checkpoint: Path) -> dict[str, str]:
     """What two tests must have in common for a video to have the same scores in both."""
     data = trainer.datamodule
-    samples = "\n".join(f"{sample.path} {sample.label}" for sample in data.samples["test"])
+    samples = "\n".join(f"{sample.path.absolute()} {sample.label}" for sample in data.samples["test"])
     status = checkpoint.stat()
     return {
         "checkpoint": f"{checkpoint.name}, {status.st_size} bytes, {status.st_mtime_ns}",

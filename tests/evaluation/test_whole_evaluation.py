@@ -90,6 +90,19 @@ def test_results_go_where_name_and_runs_dir_say(tested, tmp_path):
     assert {file.name for file in (tmp_path / "nl").iterdir()} == {"last.ckpt", "validate.json"}
 
 
+def test_videos_are_named_as_the_manifest_does_from_wherever_it_is_named(
+    tested, visitors, tmp_path, monkeypatch, run_tool
+):
+    monkeypatch.chdir(visitors)
+    given = ["test", "-c", str(tested / "config.yaml"), f"--ckpt_path={tested / 'last.ckpt'}", "--data.num_clips=1"]
+    assert main([*given, f"--data.val={visitors / 'val.csv'}", f"--runs_dir={tmp_path}", "--name=absolute"]) == 0
+    assert main([*given, "--data.val=val.csv", f"--runs_dir={tmp_path}", "--name=relative"]) == 0
+    files = [tmp_path / name / "predictions.parquet" for name in ("absolute", "relative")]
+    written = [line.partition(",")[0] for line in (visitors / "val.csv").read_text().splitlines()[1:]]
+    assert [read_predictions(file).ids for file in files] == [written, written]
+    assert "on the 8 videos of both" in run_tool("score.py", *files)
+
+
 def give_up_privileges() -> None:
     """Root, too, may then write only where permissions say so."""
     version_3 = (ctypes.c_uint32 * 2)(0x20080522, 0)
