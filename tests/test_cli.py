@@ -60,7 +60,7 @@ def test_video_level_equals_numpy(trained, visitors):
     net = nlvideo.load(trained / "last.ckpt")
     samples = read_manifest(visitors / "val.csv", 4)
     clip_scores, video_scores = [], []
-    for path, _ in samples:
+    for path, _, _ in samples:
         frames = Video(path).frames(np.arange(64)).numpy()  # (64, 3, 64, 64)
         views = []
         for start in (sampling.centre_start(57, 64), 0, 4, 7):  # centre; then round(7 * i / 2)
