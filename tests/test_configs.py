@@ -95,7 +95,7 @@ def test_a_recipe_trains(config, smoke, request):
 
 @pytest.mark.parametrize("config", ROWS)
 def test_a_row_tells_its_source_and_numbers(config):
-    """The same in the file, in the README's table and in the network itself."""
+    """The same in the file, in the table of docs/training.md and in the network itself."""
     content = yaml.safe_load((CONFIGS / config).read_text())
     told = " ".join(head(config).split())
     node = content["model"]["net"]
@@ -103,7 +103,7 @@ def test_a_row_tells_its_source_and_numbers(config):
     with torch.device("meta"):
         net = build(node)
     params = sum(parameter.numel() for parameter in net.parameters()) / 1e6
-    (row,) = [line for line in (ROOT / "README.md").read_text().splitlines() if f"`{config}`" in line]
+    (row,) = [line for line in (ROOT / "docs" / "training.md").read_text().splitlines() if f"`{config}`" in line]
     assert "Source: " in told
     (published,) = re.findall(r"Published.*?: (.*?)\. ", told)
     assert f"{params:.2f} M parameters" in told

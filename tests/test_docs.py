@@ -1,4 +1,4 @@
-"""Every shipped configuration parses and builds; every command of the README parses."""
+"""What the documentation says can be done: every command parses, every link leads somewhere, every snippet runs."""
 
 import importlib.util
 import re
@@ -15,25 +15,122 @@ from nlvideo.cost.count import count_cost
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-WRITTEN_EARLIER = ("runs/mine/config.yaml", "nl.yaml")
 NETWORK = ROOT / "configs" / "c2d_r50_8x8.yaml"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES += [*sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.md"))]
+NOT_OURS = ("source .venv/bin/activate", "pip install", "[ $? -ne")  # of the shell blocks
 
 
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    lines = [re.sub(r".*torchrun .* -m nlvideo", ".venv/bin/nlvideo", line) for line in lines]
-    lines += [line.strip() for line in (ROOT / "tools" / "demo.sh").read_text().splitlines() if "  .venv/bin/" in line]
-    return [line[line.index(".venv/bin/") :] for line in lines if ".venv/bin/" in line]
+def commands_of(page: Path) -> list[str]:
+    """Return the command lines of a page: all of its shell blocks, and `python tools/..` between backquotes."""
+    text = page.read_text()
+    blocks = re.findall(r"```(?:sh|bash)\n(.*?)```", text, flags=re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("#", *NOT_OURS))]
+    lines += re.findall(r"`(python tools/[^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    return [re.sub(r"^(torchrun|srun) .*?(-m )?nlvideo ", "nlvideo ", line) for line in lines]
+
+
+def commands_of_the_demo() -> list[str]:
+    lines = (ROOT / "tools" / "demo.sh").read_text().splitlines()
+    return [line.partition(".venv/bin/")[2] for line in lines if "  .venv/bin/" in line]
+
+
+def all_commands() -> list[str]:
+    commands = [command for page in PAGES for command in commands_of(page)] + commands_of_the_demo()
+    return list(dict.fromkeys(command.partition("  #")[0].strip() for command in commands))
 
 
 def printed_config(arguments: list[str], capsys) -> dict:
-    """What `--print_config` prints: the parsed configuration, without running it."""
+    """Return what `--print_config` prints: the parsed configuration, without running it."""
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--print_config"])
     shown = capsys.readouterr()
     assert stop.value.code == 0, shown.err
     return yaml.safe_load(shown.out)
+
+
+def check_nlvideo(arguments: list[str], capsys) -> None:
+    command, *options = arguments
+    if any(option.endswith("help") for option in options):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+    elif command in ("fit", "validate", "test"):
+        # What an earlier command wrote is not there.
+        written = [option for option in options if option == "nl.yaml" or option.startswith("runs/")]
+        options = [str(NETWORK) if option in written and option.endswith(".yaml") else option for option in options]
+        has_classes = any(option.startswith("--data.num_classes") for option in options)
+        known = has_classes or any(re.search(r"configs/(kinetics|ssv|demo|\w+/)", option) for option in options)
+        printed_config([command, *options, *([] if known else ["--data.num_classes=4"])], capsys)
+    else:
+        assert command == "predict", arguments
+        given = ["gone.ckpt" if option.endswith(".ckpt") else option for option in options]
+        assert main([command, *given]) == 1  # parsed, and stopped at the checkpoint
+        assert "gone.ckpt: no such file" in capsys.readouterr().err
+
+
+def check_script(arguments: list[str], capsys, monkeypatch) -> None:
+    script = ROOT / arguments[0]
+    monkeypatch.syspath_prepend(script.parent)  # as `python script` does
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "build_parser"):  # an example: it has no options
+        assert len(arguments) == 1
+        module.main()
+        return
+    options, overrides = module.build_parser().parse_known_args(arguments[1:])
+    if overrides:  # those of `nlvideo fit`, which tools/cost.py and tools/ablate.py take too
+        printed_config(["fit", "-c", options.config[0], "--data.num_classes=2", *overrides], capsys)
+
+
+@pytest.mark.parametrize("command", all_commands())
+def test_every_documented_command_parses(command, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    program, *arguments = shlex.split(command)
+    for argument in arguments:
+        if argument.startswith("configs/"):
+            assert Path(argument).exists(), argument
+    if program == "nlvideo":
+        check_nlvideo(arguments, capsys)
+    elif program == "python" and arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1])
+    elif program == "python":
+        check_script(arguments, capsys, monkeypatch)
+    else:
+        assert program in ("bash", ".venv/bin/ruff")
+        assert program != "bash" or Path(arguments[0]).is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    text = page.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", linked.read_text(), flags=re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles], target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_snippet_runs(page):
+    for snippet in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        exec(snippet, {})
+
+
+def test_the_readme_is_short_opens_with_the_two_commands_and_links_every_page():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) < 200
+    opening = text.split("\n## ")[0]
+    assert "bash tools/demo.sh" in opening
+    assert "bash tools/test.sh" in opening
+    for page in PAGES[1:]:
+        assert f"({page.relative_to(ROOT)})" in text, page
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
@@ -49,41 +146,3 @@ def test_every_config_parses_and_builds(config, capsys, monkeypatch):
         built = build(net)
     clip = (data["clip_frames"], data["crop_size"], data["crop_size"])
     assert count_cost(built, clip).macs > 0
-
-
-@pytest.mark.parametrize("command", readme_commands())
-def test_every_documented_command_parses(command, capsys, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    program, *arguments = shlex.split(command.partition("  #")[0])
-    if program.endswith("nlvideo") and arguments[0] in ("fit", "validate", "test"):
-        # What an earlier command wrote is not there.
-        given = [str(NETWORK) if argument in WRITTEN_EARLIER else argument for argument in arguments]
-        extra = [] if "--data.num_classes" in command or "kinetics400" in command else ["--data.num_classes=4"]
-        printed_config([*given, *extra], capsys)
-    elif program.endswith("nlvideo"):
-        assert arguments[0] == "predict"
-        given = ["gone.ckpt" if argument.endswith(".ckpt") else argument for argument in arguments]
-        assert main(given) == 1  # parsed, and stopped at the checkpoint
-        assert "gone.ckpt: no such file" in capsys.readouterr().err
-    else:
-        script = ROOT / arguments[0]
-        monkeypatch.syspath_prepend(script.parent)  # as `python script` does
-        spec = importlib.util.spec_from_file_location(script.stem, script)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        options, overrides = module.build_parser().parse_known_args(arguments[1:])
-        if overrides:  # those of `nlvideo fit`, which tools/cost.py takes too
-            printed_config(["fit", "-c", options.config[0], "--data.num_classes=2", *overrides], capsys)
-
-
-def test_python_of_the_readme_runs():
-    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert snippets
-    for snippet in snippets:
-        exec(snippet, {})
-
-
-def test_the_readme_opens_with_the_two_commands():
-    opening = (ROOT / "README.md").read_text().split("##")[0]
-    assert "bash tools/demo.sh" in opening
-    assert "bash tools/test.sh" in opening
