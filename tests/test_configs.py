@@ -12,6 +12,7 @@ import yaml
 
 from nlvideo.__main__ import main
 from nlvideo.checkpoint import build
+from nlvideo.cost.count import count_cost
 from nlvideo.training import run_folder as run_module
 
 ROOT = Path(__file__).parents[1]
@@ -103,10 +104,12 @@ def test_a_row_tells_its_source_and_numbers(config):
     with torch.device("meta"):
         net = build(node)
     params = sum(parameter.numel() for parameter in net.parameters()) / 1e6
+    gmacs = count_cost(net, (content["data"]["clip_frames"], 224, 224)).gmacs
     (row,) = [line for line in (ROOT / "docs" / "training.md").read_text().splitlines() if f"`{config}`" in line]
     assert "Source: " in told
     (published,) = re.findall(r"Published.*?: (.*?)\. ", told)
     assert f"{params:.2f} M parameters" in told
-    assert f"| {params:.2f} |" in row
+    assert f"{gmacs:.2f} GMACs a clip at 224" in told
+    assert f"| {params:.2f} | {gmacs:.2f} |" in row
     assert (" / ".join(re.findall(r"\d\d\.\d+", published)) or "none published") in row
     assert content["model"]["optimizer"]["base_batch"] == 8 * content["data"]["batch_size"]  # the papers' eight GPUs

@@ -77,8 +77,9 @@ def check_script(arguments: list[str], capsys, monkeypatch) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, "build_parser"):  # an example: it has no options
-        assert len(arguments) == 1
+        assert arguments == ["examples/your_block.py"]
         module.main()
+        assert "the same output at the start: True" in capsys.readouterr().out
         return
     options, overrides = module.build_parser().parse_known_args(arguments[1:])
     if overrides:  # those of `nlvideo fit`, which tools/cost.py and tools/ablate.py take too
