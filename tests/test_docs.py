@@ -36,8 +36,15 @@ def commands_of_the_demo() -> list[str]:
     return [line.partition(".venv/bin/")[2] for line in lines if "  .venv/bin/" in line]
 
 
+def commands_of_headers() -> list[str]:
+    """Return the scripts that configurations name at their heads; tests/test_configs.py runs their trainings."""
+    text = "\n".join(config.read_text() for config in sorted((ROOT / "configs").rglob("*.yaml")))
+    return re.findall(r"^#   (python tools/.*)$", text, flags=re.MULTILINE)
+
+
 def all_commands() -> list[str]:
-    commands = [command for page in PAGES for command in commands_of(page)] + commands_of_the_demo()
+    commands = [command for page in PAGES for command in commands_of(page)]
+    commands += [*commands_of_the_demo(), *commands_of_headers()]
     return list(dict.fromkeys(command.partition("  #")[0].strip() for command in commands))
 
 
