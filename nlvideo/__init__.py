@@ -8,8 +8,8 @@ warnings.filterwarnings("ignore", message=".*torch.jit.script. is deprecated", c
 __version__ = "0.1.0"
 
 
-def load(path):
-    """The network of a checkpoint, from the file alone, in eval mode: see `nlvideo.checkpoint.load`."""
+def load(path, *, trusted_modules=()):
+    """Return the network of a checkpoint, from the file alone, in eval mode: see `nlvideo.checkpoint.load`."""
     from nlvideo import checkpoint  # late: `nlvideo --help` has to answer before torch is imported
 
-    return checkpoint.load(path)
+    return checkpoint.load(path, trusted_modules=trusted_modules)

@@ -20,6 +20,7 @@ usage: nlvideo COMMAND [options]
   nlvideo fit ... --print_config                         the whole configuration, without running it
 
 Options come from YAML files (-c, several are merged) and from the command line, which wins.
+--import my_blocks imports a module of yours: options can then name its classes, and so may checkpoints.
 NLVIDEO_DEBUG=1 in the environment shows the stack trace of an error.
 """
 

@@ -55,7 +55,7 @@ class VideoCLI(LightningCLI):
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # a checkpoint carries its own record
-            args=args,
+            args=checkpoint.import_named_modules(args),
         )
 
     @staticmethod

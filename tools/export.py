@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nlvideo
+from nlvideo.checkpoint import add_import_argument
 from nlvideo.checkpoint.export import export
 
 
@@ -16,13 +17,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="of nlvideo")
     parser.add_argument("-o", "--output", type=Path, required=True, help="model.pt2 or model.onnx")
+    add_import_argument(parser)
     return parser
 
 
 def main() -> int:
     options = build_parser().parse_args()
     try:
-        export(nlvideo.load(options.checkpoint), options.output)
+        export(nlvideo.load(options.checkpoint, trusted_modules=options.trusted_modules), options.output)
     except (ValueError, OSError) as error:
         print(f"export: {error}", file=sys.stderr)
         return 1

@@ -106,9 +106,10 @@ def _read_slowfast_config(cfg: Any) -> dict[str, Any]:
         return {}
     try:
         instantiation = yaml.safe_load(cfg)["NONLOCAL"]["INSTANTIATION"]
-    except (yaml.YAMLError, KeyError, TypeError):
+    except (yaml.YAMLError, KeyError, TypeError, RecursionError):
         return {}
-    return {"pairwise": {"softmax": "embedded_gaussian"}.get(instantiation, instantiation)}
+    pairwise = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
+    return {"pairwise": pairwise[instantiation]} if instantiation in list(pairwise) else {}
 
 
 def _convert(foreign: ExternalWeights, overrides: dict[str, Any]) -> ResNet3d:

@@ -1,29 +1,45 @@
-"""Our checkpoints: what they record of a network, and the way back.
+"""Our own checkpoints: what they record of a network, and how to read it.
 
-A checkpoint is Lightning's file with one more entry, ``nlvideo``: plain values that rebuild the network and say how
-its clips were cut and normalised. It is read with ``weights_only=True``: nothing in it is executed.
+A checkpoint is Lightning's file with one more entry, ``nlvideo``: plain values that say which network it holds and how
+its clips were cut and normalised. Nothing in it is executed: tensors are read with ``weights_only=True``, and the
+network is built from classes of nlvideo and of modules that the user names, see `nlvideo.checkpoint.rebuild`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentParser
 from torch import Tensor
 
 import nlvideo
 from nlvideo.checkpoint.files import read_file
+from nlvideo.checkpoint.rebuild import SHOWN, known_classes, rebuild
+from nlvideo.files import replacing
 from nlvideo.models import Backbone
 
-# Of the entry ``nlvideo``. It goes up when an older nlvideo could not read the file, or would read it wrongly.
-FORMAT = 1
+# Of the entry ``nlvideo``. Raise it when an older nlvideo could not read the file, or would read it wrongly.
+FORMAT = 2
+
+# The entries of a record, and their types.
+RECORD = {
+    "format": int,
+    "version": str,
+    "net": dict,
+    "run_config": dict,
+    "class_names": list,
+    "preprocessing": dict,
+}
+# How a clip of frames is cut out of a video and normalised; see `nlvideo.data.VideoData`.
+PREPROCESSING = ("clip_frames", "frame_interval", "kind", "target_fps", "short_side", "crop_size", "mean", "std")
 
 
 def record(
     net: Backbone, *, class_names: list[str], preprocessing: dict[str, Any], run_config: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the entry ``nlvideo`` of a checkpoint holds; `run_config` is the content of the run's config.yaml."""
+    """Return the entry ``nlvideo`` of a checkpoint; `run_config` is the content of the run's config.yaml."""
     return {
         "format": FORMAT,
         "version": nlvideo.__version__,
@@ -35,8 +51,8 @@ def record(
 
 
 def save(net: Backbone, path: str | Path) -> None:
-    """Writes a network with `class_names` and `preprocessing` as a checkpoint, as if a run had ended with it: `load`,
-    ``nlvideo predict`` and ``nlvideo test`` read it, and ``--model.init_from``."""
+    """Write a network with `class_names` and `preprocessing` as a checkpoint without a run, which `load`,
+    ``nlvideo predict``, ``nlvideo test`` and ``--model.init_from`` read."""
     content = {
         "epoch": 0,
         "global_step": 0,
@@ -44,15 +60,16 @@ def save(net: Backbone, path: str | Path) -> None:
         "state_dict": {f"net.{name}": weight for name, weight in net.state_dict().items()},
         "nlvideo": record(net, class_names=net.class_names, preprocessing=net.preprocessing, run_config={}),
     }
-    torch.save(content, path)
+    with replacing(Path(path)) as partial:
+        torch.save(content, partial)
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """A whole checkpoint of ours, on the CPU.
+    """Return the content of one of our checkpoints, on the CPU.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a checkpoint that nlvideo wrote, or not one that this nlvideo can read.
+        ValueError: the file is damaged, or no checkpoint that this nlvideo can read.
     """
     return check_ours(read_file(path), path)
 
@@ -62,50 +79,82 @@ def is_ours(content: Any) -> bool:
 
 
 def check_ours(content: Any, path: str | Path) -> dict[str, Any]:
-    """The content of a file if it is a checkpoint that this nlvideo can read, a ValueError if not."""
+    """Return the content of a file if it is a checkpoint that this nlvideo can read.
+
+    Raises:
+        ValueError: it is not; the message says why.
+    """
     if not is_ours(content):
         raise ValueError(
             f"checkpoint {path}: not written by nlvideo, it has no entry 'nlvideo'; another codebase's becomes ours "
             f"with: python tools/convert_checkpoint.py {path} -o converted.ckpt"
         )
-    its = content["nlvideo"]
-    if its.get("format", FORMAT) != FORMAT:
-        raise ValueError(
-            f"checkpoint {path}: written by nlvideo {its['version']} in format {its['format']}, and this is nlvideo "
-            f"{nlvideo.__version__}, which reads format {FORMAT}; use nlvideo {its['version']}"
+    entry, state = content["nlvideo"], content.get("state_dict")
+    if not isinstance(entry, dict):
+        raise ValueError(f"checkpoint {path}: damaged: the entry 'nlvideo' is no mapping")
+    if isinstance(written := entry.get("format"), int) and written != FORMAT:
+        by = (
+            f"nlvideo {str(entry.get('version'))[:SHOWN]}"
+            if written > FORMAT
+            else "an nlvideo before its first release"
         )
+        raise ValueError(
+            f"checkpoint {path}: written by {by} in format {written}; this is nlvideo {nlvideo.__version__}, which "
+            f"reads format {FORMAT}: use the one that wrote it, or train again"
+        )
+    damaged = [f"no {kind.__name__} {name}" for name, kind in RECORD.items() if not isinstance(entry.get(name), kind)]
+    if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
+        damaged.append("no state_dict of tensors")
+    if damaged:
+        raise ValueError(f"checkpoint {path}: damaged: it has {', '.join(damaged)}")
     return content
 
 
-def load(path: str | Path) -> Backbone:
-    """The network of a checkpoint, from the file alone, in eval mode.
+def load(path: str | Path, *, trusted_modules: Sequence[str] = ()) -> Backbone:
+    """Return the network of a checkpoint, from the file alone, in eval mode.
 
     It has two more attributes: `class_names`, and `preprocessing`, how a clip was cut and normalised.
+
+    Args:
+        path: the checkpoint.
+        trusted_modules: importable names of your own modules, if the network has blocks, a head or a class from there.
+            Nothing else that the file names is imported or called.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no checkpoint that this nlvideo can read, or names a class of another module.
     """
     checkpoint = read(path)
+    entry, classes = checkpoint["nlvideo"], known_classes(trusted_modules)
+    if missing := [name for name in PREPROCESSING if name not in entry["preprocessing"]]:
+        raise ValueError(f"checkpoint {path}: damaged: it has no preprocessing.{', '.join(missing)}")
     try:
-        net = build(checkpoint["nlvideo"]["net"])
+        net = rebuild(entry["net"], classes)
         net.load_state_dict(net_weights(checkpoint))
-    except (ArgumentError, ValueError, TypeError, RuntimeError) as error:
-        version = checkpoint["nlvideo"]["version"]
+        if len(entry["class_names"]) != net.num_classes:
+            raise ValueError(f"{len(entry['class_names'])} names for {net.num_classes} classes")
+    except Exception as error:  # an option that is no more, a module of the user that has changed, a damaged record
         raise ValueError(
-            f"checkpoint {path}: written by nlvideo {version}, and its network cannot be built with this nlvideo "
-            f"{nlvideo.__version__}; use nlvideo {version} ({' '.join(str(error).split())[:300]})"
+            f"checkpoint {path}: its network, of nlvideo {entry['version'][:SHOWN]}, cannot be built with nlvideo "
+            f"{nlvideo.__version__}: {' '.join(str(error).split())[:400]}"
         ) from error
-    net.class_names = checkpoint["nlvideo"]["class_names"]
-    net.preprocessing = checkpoint["nlvideo"]["preprocessing"]
+    net.class_names, net.preprocessing = entry["class_names"], entry["preprocessing"]
     return net.eval()
 
 
 def build(config: dict[str, Any]) -> Backbone:
-    """The network that a YAML node (class_path, init_args) describes."""
+    """Return the network that a YAML node (class_path, init_args) describes.
+
+    For the user's own configuration only: whatever it names is imported. A checkpoint's record goes through
+    `nlvideo.checkpoint.rebuild`.
+    """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--net", type=Backbone)
     return parser.instantiate(parser.parse_object({"net": config})).net
 
 
 def check_same_network(net: Backbone, checkpoint: dict[str, Any], path: Path) -> None:
-    """Raises a ValueError that names the settings in which a checkpoint's network is another one than `net`."""
+    """Raise ValueError if a checkpoint's network is another one than `net`; the message names the settings."""
     check_ours(checkpoint, path)
     differences = _differences(checkpoint["nlvideo"]["net"], net.config(), "net")
     if differences:
@@ -116,13 +165,10 @@ def check_same_network(net: Backbone, checkpoint: dict[str, Any], path: Path) ->
 
 
 def net_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The weights of the network in a checkpoint of ours, by its own names."""
+    """Return the weights of the network in one of our checkpoints, by the network's own names."""
     prefix = "net."
-    return {
-        name.removeprefix(prefix): weight
-        for name, weight in checkpoint["state_dict"].items()
-        if name.startswith(prefix)
-    }
+    state = checkpoint["state_dict"].items()
+    return {name.removeprefix(prefix): weight for name, weight in state if name.startswith(prefix)}
 
 
 def _differences(saved: Any, given: Any, key: str) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from nlvideo.checkpoint import load
+from nlvideo.checkpoint import add_import_argument, load
 from nlvideo.console import console, track
 from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec
 from nlvideo.data.sampling import ClipSampling
@@ -115,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nlvideo predict", description="The best classes of videos, with scores.")
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, or folders of them")
     parser.add_argument("--ckpt_path", required=True, type=Path, help="a checkpoint, such as runs/<name>/last.ckpt")
+    add_import_argument(parser)
     parser.add_argument("--top", type=int, default=5, help="how many classes to show (default: %(default)s)")
     parser.add_argument(
         "--per_second", action="store_true", help="for long videos: scores of each second, from the clip around it"
@@ -134,7 +135,7 @@ def main(args: list[str]) -> None:
     for name in ("top", "num_clips", "num_crops"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} {value}: expected at least 1")
-    net = load(options.ckpt_path).to(_device(options.device))
+    net = load(options.ckpt_path, trusted_modules=options.trusted_modules).to(_device(options.device))
     net = inference_copy(net, torch.bfloat16 if options.bfloat16 else torch.float32)
     results, unreadable = [], []
     videos = list_videos(options.videos)
