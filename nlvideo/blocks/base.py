@@ -1,4 +1,7 @@
-"""What every attention block keeps to."""
+"""The base class of attention blocks.
+
+Shapes: B clips, C channels, T frames, H x W places in a frame.
+"""
 
 from typing import Any, get_args
 
@@ -6,14 +9,13 @@ from torch import Tensor, nn
 
 
 class Block(nn.Module):
-    """A module that can fill a plug: [B, C, T, H, W] -> the same shape.
+    """Contract: a block maps [B, C, T, H, W] to the same shape and dtype, and its constructor is its configuration.
 
-    It takes images [B, C, H, W] and sequences [B, C, T] as well: clips of one frame, and clips of one place.
+    Images [B, C, H, W] and sequences [B, C, T] are clips of one frame and of one place.
 
-    The first constructor argument is the number of channels C; everything else is keyword-only with a default,
-    because the constructor is the configuration: its typed arguments are the YAML keys, the ``--help`` and what a
-    checkpoint records. To try a new block, write one file with one subclass that defines `forward_clip`, and add one
-    line to ``nlvideo/blocks/__init__.py``.
+    The first constructor argument is the number of channels C. All others are keyword-only and have a type and a
+    default: they are the YAML keys, the ``--help`` and what a checkpoint records. To add a block, write one file with
+    one subclass that defines `forward_clip`, and one line in ``nlvideo/blocks/__init__.py``.
     """
 
     def __init__(self, channels: int):
@@ -33,13 +35,13 @@ class Block(nn.Module):
         return self.forward_clip(clip).reshape(x.shape)
 
     def forward_clip(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> the same shape."""
+        """[B, C, T, H, W] -> the same shape, dtype and memory format."""
         raise NotImplementedError
 
 
 def check_choice(setting: str, given: Any, literal: Any) -> None:
-    """Raises a ValueError that names the valid ones, if `given` is none of a Literal's values: the command line checks
-    them, Python does not."""
+    """Raise ValueError that lists a Literal's values if `given` is none of them: the command line checks, Python does
+    not."""
     valid = get_args(literal)
     if given not in valid:
         *others, last = map(str, valid)

@@ -1,9 +1,8 @@
 """Position and channel attention (Fu et al., CVPR 2019, "DANet"), with positions over space and time.
 
-Letters: B clips, C channels, T frames, H x W places in a frame, N = T * H * W positions.
+Shapes: B clips, C channels, T frames, H x W places in a frame, N = T * H * W positions.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -11,16 +10,18 @@ from torch import Tensor, nn
 
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
+from nlvideo.ops.inputs import without_autocast
+from nlvideo.ops.reference import widened
 
 TimeKernel = Literal[1, 3]
 
 
 class PositionAttention(Block):
-    """Adds to each position a weighted sum over all positions (Fu et al. 2019, section 3.2).
+    """Add to each position a weighted sum over all positions (Fu et al. 2019, section 3.2).
 
     With B, C' and D three 1x1 convolutions of x: s_ji = softmax_i(B_i . C'_j), without a scale (Eq. 1), and
-    E_j = gamma sum_i s_ji D_i + x_j (Eq. 2). gamma starts at 0, where the block is the identity. Compared with the
-    embedded gaussian of `NonLocal`, the values keep their C channels, and one number stands in place of W_z and norm.
+    E_j = gamma sum_i s_ji D_i + x_j (Eq. 2). gamma starts at 0, so the block starts as the identity. Unlike the
+    embedded gaussian of `NonLocal`, values keep their C channels, and one number replaces W_z and the norm.
 
     Args:
         channels: C.
@@ -41,15 +42,16 @@ class PositionAttention(Block):
         convs = (self.query_conv, self.key_conv, self.value_conv)
         query, key, value = (conv(x).flatten(2).transpose(1, 2) for conv in convs)  # (B, N, C/8) twice, (B, N, C)
         y = ops.softmax_attention(query, key, value)  # (B, N, C)
-        return self.gamma * y.transpose(1, 2).reshape(x.shape) + x  # (B, C, T, H, W)
+        # Without dimensions, a float32 gamma does not promote y.
+        return x + self.gamma[0] * y.transpose(1, 2).reshape(x.shape)  # (B, C, T, H, W)
 
 
 class ChannelAttention(Block):
-    """Adds to each channel a weighted sum over all channels (Fu et al. 2019, section 3.3).
+    """Add to each channel a weighted sum over all channels (Fu et al. 2019, section 3.3).
 
     With A = x as a C x N matrix: E = A A^T, x_ji = softmax_i(max_i E_ji - E_ji) and the result
-    beta sum_i x_ji A_i + A_j (Eq. 3 and 4); beta, here gamma as in the authors' code, starts at 0, where the block is
-    the identity. The paper's Eq. 3 is softmax_i(E_ji); its authors' code takes the maximum less E, so that a channel
+    beta sum_i x_ji A_i + A_j (Eq. 3 and 4); beta, here gamma as in the authors' code, starts at 0, so the block starts
+    as the identity. The paper's Eq. 3 is softmax_i(E_ji); its authors' code takes the maximum less E, so a channel
     attends most to those least like itself. This follows the code.
 
     Args:
@@ -62,13 +64,13 @@ class ChannelAttention(Block):
 
     def forward_clip(self, x: Tensor) -> Tensor:
         a = x.flatten(2)  # (B, C, N)
-        # E sums N products and stands in an exponent: bfloat16 would be wrong by whole units.
-        with _no_autocast(x.device.type):
-            wide = a.to(torch.promote_types(a.dtype, torch.float32))
+        # E sums N products and is exponentiated: in bfloat16 it would be off by whole units.
+        with without_autocast(x):
+            wide = widened(a)  # (B, C, N)
             energy = wide @ wide.transpose(1, 2)  # (B, C, C)
             weights = (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)  # (B, C, C)
         y = weights.to(a.dtype) @ a  # (B, C, N)
-        return self.gamma * y.reshape(x.shape) + x  # (B, C, T, H, W)
+        return x + self.gamma[0] * y.reshape(x.shape)  # (B, C, T, H, W)
 
 
 class DualBranches(nn.Module):
@@ -84,7 +86,7 @@ class DualBranches(nn.Module):
     Args:
         channels: C.
         reduction: the branches have C / reduction channels (at least one).
-        time_kernel: the convolutions see so many frames.
+        time_kernel: size of the 3x3 convolutions' kernel over time.
     """
 
     def __init__(self, channels: int, *, reduction: int, time_kernel: TimeKernel):
@@ -109,14 +111,14 @@ class DualBranches(nn.Module):
 class DualAttention(Block):
     """DANet's head as a residual block: z = norm(W (p + c)) + x, p and c of `DualBranches`.
 
-    The paper has one at the end of the network: that is `nlvideo.models.DualAttentionHead`. Here W, a 1x1 convolution
-    from C/4 back to C, and the sum with x let it stand after any residual block. The norm's weight starts at 0, where
-    the block is the identity.
+    The paper has one at the end of the network: `nlvideo.models.DualAttentionHead`. Here W, a 1x1 convolution from C/4
+    back to C, and the sum with x allow it after any residual block. The norm's weight starts at 0, so the block starts
+    as the identity.
 
     Args:
         channels: C.
         reduction: the branches have C / reduction channels.
-        time_kernel: the 3x3 convolutions see so many frames.
+        time_kernel: size of the 3x3 convolutions' kernel over time.
     """
 
     def __init__(self, channels: int, *, reduction: int = 4, time_kernel: TimeKernel = 1):
@@ -128,12 +130,7 @@ class DualAttention(Block):
 
     def forward_clip(self, x: Tensor) -> Tensor:
         position, channel = self.branches(x)  # (B, C/4, T, H, W) each
-        return self.norm(self.conv_out(position + channel)) + x
-
-
-def _no_autocast(device: str) -> AbstractContextManager:
-    """The device meta has no autocast to switch off."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        return x + self.norm(self.conv_out(position + channel))  # (B, C, T, H, W)
 
 
 def _conv_norm_relu(in_channels: int, channels: int, time_kernel: int) -> nn.Sequential:

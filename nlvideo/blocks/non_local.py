@@ -1,25 +1,25 @@
 """The non-local block (Wang, Girshick, Gupta, He, CVPR 2018).
 
-Letters: B clips, C channels, D inner channels, T frames, H x W places in a frame; N query positions, M key
-positions (M < N where the keys are subsampled); G groups of positions that see only each other.
+Shapes: B clips, C channels, D inner channels, T frames, H x W places in a frame; N query positions, M key positions
+(M < N if keys are subsampled); G groups of positions that see only each other.
 """
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
+from nlvideo.blocks.frozen_affine import FrozenAffine
 
-Pairwise = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
+Pairwise = Literal[tuple(ops.PAIRWISE)]
 Domain = Literal["spacetime", "space", "time"]
 Norm = Literal["batch", "affine", "none"]
 
 
 class NonLocal(Block):
-    """Adds to each position a weighted sum over all positions: z_i = W_z y_i + x_i (Wang et al. 2018, Eq. 6),
+    """Add to each position a weighted sum over all positions: z_i = W_z y_i + x_i (Wang et al. 2018, Eq. 6),
     y_i = 1/C(x) sum_j f(x_i, x_j) g(x_j) (Eq. 1).
 
     ::
@@ -30,36 +30,35 @@ class NonLocal(Block):
             |                    +- g --- value -+                              |
             +-------------------------------------------------------------------+
 
-    Nothing stands after the sum. At the start the block is the identity, as in the paper (section 4.1: the last
-    norm's weight is 0), so that it does not change the output of a trained network it is put into.
+    There is no ReLU after the sum. The block starts as the identity, as in the paper (section 4.1: the last norm's
+    weight is 0), so it does not change the output of a pretrained network.
 
     Args:
         channels: C.
-        pairwise: f, and its normaliser C(x). ``gaussian`` exp(x_i . x_j) (Eq. 2; no theta and phi) and
-            ``embedded_gaussian`` exp(theta_i . phi_j) (Eq. 3) are divided by their sum over j;
+        pairwise: f and its normaliser C(x), a name in `nlvideo.ops.PAIRWISE`. ``gaussian`` exp(x_i . x_j) (Eq. 2; no
+            theta and phi) and ``embedded_gaussian`` exp(theta_i . phi_j) (Eq. 3) are divided by their sum over j;
             ``dot_product`` theta_i . phi_j (Eq. 4) and ``concatenation`` relu(w . [theta_i, phi_j]) (Eq. 5) by M.
         bottleneck: D = C / bottleneck.
-        subsample: keys and values are max-pooled by 1x2x2, a quarter of the pairs (section 3.3). Without effect on
-            sequences.
-        pool_after_projection: phi and g before that pooling (mmaction2's order) instead of after it (the paper's code).
-            The two are not equal.
-        scale: scores times D^-0.5 before the softmax. None: on for ``embedded_gaussian`` (the paper's code),
+        subsample: max-pool keys and values by 1x2x2, for a quarter of the pairs (section 3.3). Sequences are not
+            pooled.
+        pool_after_projection: apply phi and g before that pooling (mmaction2's order) instead of after it (the paper's
+            code). The two are not equal.
+        scale: multiply scores by D^-0.5 before the softmax. None: on for ``embedded_gaussian`` (the paper's code),
             off for ``gaussian`` (Eq. 2).
         domain: which positions are compared: all of the clip, those of one frame (``space``), or those of one
             place at all times (``time``) (Table 2d).
-        temporal_groups: cuts the clip into that many runs of frames that see only each other: how the paper's
-            code fits 128 frames.
-        bias: of conv_out; theta, phi and g always have one.
+        temporal_groups: number of runs of frames that see only each other: how the paper's code fits 128 frames.
+        bias: whether conv_out has one; theta, phi and g always do.
         norm: ``batch``; ``affine``, a frozen scale and shift in its place, for fine-tuning with few clips a GPU;
             ``none``.
-        init_std: the convolutions start from N(0, init_std^2), as in the paper's code; None leaves PyTorch's start,
-            whose scores differ from each other, so that a network trained from scratch learns faster.
-        init_scale: start of the batch norm's weight; with another `norm`, conv_out's weights are multiplied by
-            it. A network trained from scratch learns faster from 1.
+        init_std: standard deviation of the convolutions' initial weights, as in the paper's code; None keeps PyTorch's
+            initialisation, whose scores differ from each other, so a network trained from scratch learns faster.
+        init_scale: initial weight of the batch norm; without one, a factor of conv_out's initial weights. A network
+            trained from scratch learns faster from 1.
 
     Raises:
-        ValueError: for an unknown value, an option that would have no effect, and in `forward` where T does not divide
-            by `temporal_groups`.
+        ValueError: an unknown value, an option that would have no effect, or, in `forward`, a T that
+            `temporal_groups` does not divide.
     """
 
     def __init__(
@@ -79,13 +78,14 @@ class NonLocal(Block):
         init_scale: float = 0.0,
     ):
         super().__init__(channels)
-        check_choice("NonLocal: pairwise", pairwise, Pairwise)
+        check_choice("NonLocal: pairwise", pairwise, Literal[tuple(ops.PAIRWISE)])
         check_choice("NonLocal: domain", domain, Domain)
         check_choice("NonLocal: norm", norm, Norm)
+        function = ops.PAIRWISE[pairwise]
         if not 1 <= bottleneck <= channels:
             raise ValueError(f"NonLocal: bottleneck {bottleneck}; expected 1 to {channels}, the number of channels")
-        if scale and pairwise in ("dot_product", "concatenation"):
-            raise ValueError(f"NonLocal: scale belongs to the softmax; {pairwise} is divided by M, so leave it out")
+        if scale and not function.scales:
+            raise ValueError(f"NonLocal: scale belongs to the softmax, which {pairwise} has not; leave it out")
         if domain == "time" and subsample:
             raise ValueError(
                 "NonLocal: domain 'time' compares a place with itself at other times, and pooling over space would "
@@ -107,11 +107,11 @@ class NonLocal(Block):
         self.domain = domain
         self.temporal_groups = temporal_groups
 
-        embedded = pairwise != "gaussian"
+        embedded = function.embeds
         self.conv_theta = nn.Conv3d(channels, inner, kernel_size=1) if embedded else nn.Identity()
         self.conv_phi = nn.Conv3d(channels, inner, kernel_size=1) if embedded else nn.Identity()
         self.conv_g = nn.Conv3d(channels, inner, kernel_size=1)
-        self.conv_concat = nn.Conv3d(2 * inner, 1, kernel_size=1, bias=False) if pairwise == "concatenation" else None
+        self.conv_concat = nn.Conv3d(2 * inner, 1, kernel_size=1, bias=False) if function.additive else None
         self.conv_out = nn.Conv3d(inner, channels, kernel_size=1, bias=bias)
         self.norm = _NORMS[norm](channels)
 
@@ -127,20 +127,18 @@ class NonLocal(Block):
                     nn.init.normal_(module.weight, std=init_std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # The last trained scale of the block; a frozen affine at 0 would never leave it.
+        # The last trained scale of the block; a frozen affine at 0 would stay there.
         last = self.norm if isinstance(self.norm, nn.BatchNorm3d) else self.conv_out
         last.weight.data.mul_(init_scale)
 
     def forward_clip(self, x: Tensor) -> Tensor:
-        query, key, value = self.project(x)
-        if self.pairwise == "dot_product":
-            y = ops.dot_product_attention(query, key, value)
-        elif self.pairwise == "concatenation":
-            y = ops.concatenation_attention(*self.concatenation_scores(query, key), value)
-        else:
-            y = ops.softmax_attention(query, key, value, self.scale)  # (B*G, N, D)
+        query, key, value = self.project(x)  # (B*G, N, D), (B*G, M, D), (B*G, M, D)
+        function = ops.PAIRWISE[self.pairwise]
+        if function.additive:
+            query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
+        y = function(query, key, value, scale=self.scale)  # (B*G, N, D)
         y = self._to_clip(y, x.shape)  # (B, D, T, H, W)
-        return x + self.norm(self.conv_out(y))
+        return x + self.norm(self.conv_out(y))  # (B, C, T, H, W)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and
@@ -154,7 +152,7 @@ class NonLocal(Block):
         return self._to_positions(query), self._to_positions(key), self._to_positions(value)
 
     def _pool(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C, T, H/2, W/2] where subsampled; an axis of one place, as in a sequence, keeps it."""
+        """[B, C, T, H, W] -> [B, C, T, H/2, W/2] if subsampled; an axis of length 1, as in a sequence, is kept."""
         if not self.subsample:
             return x
         return F.max_pool3d(x, (1, min(2, x.shape[3]), min(2, x.shape[4])))
@@ -182,20 +180,6 @@ class NonLocal(Block):
         if self.domain == "time":
             return y.reshape(b, h, w, t, -1).permute(0, 4, 3, 1, 2)
         return y.reshape(b, t, h, w, -1).permute(0, 4, 1, 2, 3)
-
-
-class FrozenAffine(nn.Module):
-    """y = weight * x + bias, by channel; neither is trained. What is left of a batch norm with fixed statistics:
-    weight = s / sqrt(var + eps), bias = b - mean * weight."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.register_buffer("weight", torch.ones(channels))
-        self.register_buffer("bias", torch.zeros(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Computed in float32 and put out as it came, as a batch norm does in mixed precision.
-        return (x * self.weight[:, None, None, None] + self.bias[:, None, None, None]).to(x.dtype)
 
 
 _NORMS = {"batch": nn.BatchNorm3d, "affine": FrozenAffine, "none": nn.Identity}

@@ -1,4 +1,7 @@
-"""Squeeze-and-excitation (Hu et al., CVPR 2018), with the squeeze over space and time."""
+"""Squeeze-and-excitation (Hu et al., CVPR 2018), with the squeeze over space and time.
+
+Shapes: B clips, C channels, T frames, H x W places in a frame.
+"""
 
 from torch import Tensor, nn
 
@@ -6,11 +9,11 @@ from nlvideo.blocks.base import Block
 
 
 class SqueezeExcite(Block):
-    """Scales each channel by a gate computed from the mean over all positions.
+    """Scale each channel by a gate computed from the mean over all positions.
 
     s = sigmoid(W2 relu(W1 z)), z = mean of x over T, H, W (Hu et al. 2018, Eq. 2 and 3); out = s * x (Eq. 4).
-    In a residual network it stands in the branch, before the sum (plug ``branch``). It is not the identity at first:
-    s starts near sigmoid(0) = 1/2.
+    In a residual network it is the last module of the residual branch, before the sum (option ``branch``). It does not
+    start as the identity: s starts near sigmoid(0) = 1/2.
 
     Args:
         channels: C.

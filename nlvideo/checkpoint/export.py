@@ -10,7 +10,7 @@ from torch.export import Dim, ExportedProgram
 
 import nlvideo
 from nlvideo.blocks import NonLocal
-from nlvideo.cost.count import explicit_attention
+from nlvideo.ops import explicit_forms
 
 # Of the clip that goes through the network while its graph is made: large enough for no map to shrink to one place,
 # which would be taken for a rule.
@@ -65,7 +65,7 @@ def trace(net: nn.Module) -> ExportedProgram:
     if not any(isinstance(module, NonLocal) and module.temporal_groups > 1 for module in net.modules()):
         dims[2], frames = Dim.DYNAMIC, EXAMPLE_FRAMES
     example = torch.zeros(2, 3, frames, EXAMPLE_SIDE, EXAMPLE_SIDE)
-    with torch.no_grad(), explicit_attention():
+    with torch.no_grad(), explicit_forms():
         return torch.export.export(net.eval(), (example,), dynamic_shapes=(dims,))
 
 

@@ -1,48 +1,49 @@
-"""What a network costs, before it is trained: parameters, multiply-adds, memory. Counted on meta tensors.
-
-Letters: N query positions, M key positions, E channels of the values.
-"""
+"""Parameters, multiply-adds and activation memory of a network, counted on the device ``meta``."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import astuple, dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverloadPacket
 from torch.utils.flop_counter import FlopCounterMode
 
-from nlvideo import ops
 from nlvideo.blocks import Block
+from nlvideo.models import Backbone
+from nlvideo.ops import explicit_forms
 
-# Norms are counted apart; the counter would take each to pieces to see what it multiplies: most of its time.
-NORM_FLOPS = {torch.ops.aten._native_batch_norm_legit_no_training: lambda *shapes, **options: 0}
+# As fvcore counts a batch norm: two multiply-adds for each output. Torch's counter would leave it out.
+NORMS = (torch.ops.aten.native_batch_norm, torch.ops.aten._native_batch_norm_legit_no_training)
 
 Clip = tuple[int, int, int]  # T, H, W
-Stages = dict[str, nn.Module]
-
-ATTENTION = ("softmax_attention", "dot_product_attention", "concatenation_attention")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one clip.
+    """Of a network, a stage of it, or a sum of those.
 
     Attributes:
         params: trained numbers.
-        macs: multiply-adds ("FLOPs" in the papers) of convolutions, linear layers and matrix products, those of
-            attention in the papers' form, with the N x M matrix.
+        macs: multiply-adds ("FLOPs" in the papers) of one clip: convolutions, linear layers and matrix products, those
+            of attention in the papers' form, with the N x M matrix.
+        computed_macs: the same with attention as `nlvideo.ops` computes it.
         norm_macs: two for each output of a batch norm, as fvcore counts; some published counts include them.
-        computed_macs: as `macs`, in the form in which `nlvideo.ops` computes attention.
+        kept_bytes: what the forward pass of a training step keeps for the backward pass, in float32, of a whole batch.
+        explicit_bytes: the same with the N x M matrix.
     """
 
-    params: int
-    macs: int
-    norm_macs: int
-    computed_macs: int
+    params: int = 0
+    macs: int = 0
+    computed_macs: int = 0
+    norm_macs: int = 0
+    kept_bytes: int = 0
+    explicit_bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(Cost)))
 
     @property
     def gmacs(self) -> float:
@@ -55,51 +56,41 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Bytes that the forward pass of a training step keeps for the backward pass, in float32: of a whole batch.
-
-    Attributes:
-        computed: with attention as `nlvideo.ops` computes it.
-        explicit: with the N x M matrix.
-    """
-
-    computed: int
-    explicit: int
-
-
-@dataclass(frozen=True)
 class StageCost:
     """One stage of a network, or the sum of all.
 
     Attributes:
         name: of the stage.
-        output: T, H, W; empty where the stage gives no map.
+        output: T, H, W; empty if the stage gives no map.
         blocks: kinds of attention blocks in it, and how many of each.
-        cost: of one clip.
-        memory: of a batch.
+        cost: of the stage.
     """
 
     name: str
     output: tuple[int, ...]
     blocks: Counter[str]
     cost: Cost
-    memory: Memory
 
 
-def count_cost(net: nn.Module, clip: Clip) -> Cost:
-    """Counts one forward pass in eval mode of a network built on the device ``meta``.
+def count_cost(net: Backbone, clip: Clip, trained_crop: int | None = None) -> Cost:
+    """Count one forward pass in eval mode, without memory.
 
     Args:
         net: on ``meta``; left in eval mode.
         clip: T, H, W of the input.
+        trained_crop: side of the training crop, to count a head that slides over a larger clip; see `Backbone.scores`.
     """
-    return _costs(net, {"net": net}, clip)["net"]
+    forward = net if trained_crop is None else partial(net.scores, trained_crop=trained_crop)
+    return _count_macs(net, {"net": net}, clip, forward)["net"]
 
 
-def count_parts(net: nn.Module, clip: Clip, batch: int) -> list[StageCost]:
-    """Counts each of ``net.stages()``: costs of a clip, memory of a training step of `batch` clips.
+def count_parts(net: Backbone, clip: Clip, batch: int) -> list[StageCost]:
+    """Count each of ``net.stages()``, with the memory of a training step of `batch` clips.
 
-    The network is on ``meta``, and left in training mode.
+    Args:
+        net: on ``meta``; left in training mode.
+        clip: T, H, W of the input.
+        batch: clips of a training step.
     """
     stages = net.stages()
     outputs: dict[str, tuple[int, ...]] = {}
@@ -110,99 +101,69 @@ def count_parts(net: nn.Module, clip: Clip, batch: int) -> list[StageCost]:
     with ExitStack() as hooks:
         for name, stage in stages.items():
             hooks.enter_context(stage.register_forward_hook(partial(remember, name)))
-        costs = _costs(net, stages, clip)
-    memories = _memories(net, stages, clip, batch)
+        costs = _count_macs(net, stages, clip, net)
+    kept = _count_kept_bytes(net, stages, clip, batch)
+    with explicit_forms():
+        explicit = _count_kept_bytes(net, stages, clip, batch)
     return [
-        StageCost(name, outputs[name], count_blocks(stage), costs[name], memories[name])
+        StageCost(
+            name,
+            outputs[name],
+            count_blocks(stage),
+            costs[name] + Cost(kept_bytes=kept[name], explicit_bytes=explicit[name]),
+        )
         for name, stage in stages.items()
     ]
 
 
 def total(name: str, parts: Sequence[StageCost]) -> StageCost:
-    """The sum of parts, without an output."""
-    blocks = sum((part.blocks for part in parts), Counter())
-    cost = [sum(numbers) for numbers in zip(*(astuple(part.cost) for part in parts), strict=True)]
-    memory = [sum(numbers) for numbers in zip(*(astuple(part.memory) for part in parts), strict=True)]
-    return StageCost(name, (), blocks, Cost(*cost), Memory(*memory))
+    """Return the sum of parts, without an output."""
+    return StageCost(name, (), sum((part.blocks for part in parts), Counter()), sum((p.cost for p in parts), Cost()))
 
 
 def count_blocks(module: nn.Module) -> Counter[str]:
-    """Attention blocks by kind, without those inside of another block."""
+    """Count attention blocks by kind, without those inside another block."""
     counts = Counter()
     for child in module.children():
         counts += Counter([type(child).__name__]) if isinstance(child, Block) else count_blocks(child)
     return counts
 
 
-@contextmanager
-def explicit_attention() -> Iterator[None]:
-    """Within it, blocks fill the N x M matrix as the papers do, so that its products are there to be counted."""
-    fast = {name: getattr(ops, name) for name in ATTENTION}
-    for name in ATTENTION:
-        setattr(ops, name, getattr(ops.reference, name))
-    try:
-        yield
-    finally:
-        for name in ATTENTION:
-            setattr(ops, name, fast[name])
-
-
-def _costs(net: nn.Module, stages: Stages, clip: Clip) -> dict[str, Cost]:
+def _count_macs(
+    net: nn.Module, stages: dict[str, nn.Module], clip: Clip, forward: Callable[[Tensor], Tensor]
+) -> dict[str, Cost]:
     net.eval()
-    video = torch.empty(1, 3, *clip, device="meta")
-    with (
-        torch.no_grad(),
-        explicit_attention(),
-        FlopCounterMode(display=False, custom_mapping=NORM_FLOPS) as counter,
-        _norm_outputs(net) as sizes,
-        _added(stages, counter.get_total_flops) as explicit,
-        _added(stages, lambda: 2 * sum(sizes)) as norms,
-    ):
-        net(video)
-    with (
-        torch.no_grad(),
-        FlopCounterMode(display=False, custom_mapping={**NORM_FLOPS, **operator_flops()}) as counter,
-        _added(stages, counter.get_total_flops) as computed,
-    ):
-        net(video)
+    video = torch.empty(1, 3, *clip, device="meta")  # (B, 3, T, H, W)
+    counts = []
+    for form in (explicit_forms(), nullcontext()):
+        with torch.no_grad(), form, FlopCounterMode(display=False, custom_mapping=dict.fromkeys(NORMS, _norm)) as mode:
+            forward(video)
+        counts.append(mode.get_flop_counts())
+    root = type(net).__name__
+    paths = {module: f"{root}.{path}" if path else "Global" for path, module in net.named_modules()}
+
+    def macs(counts: dict[str, dict], stage: nn.Module, norms: bool) -> int:
+        return sum(flops // 2 for op, flops in counts.get(paths[stage], {}).items() if (op in NORMS) == norms)
+
+    explicit, computed = counts
     return {
         name: Cost(
             params=sum(parameter.numel() for parameter in stage.parameters()),
-            macs=explicit[name] // 2,
-            norm_macs=norms[name],
-            computed_macs=computed[name] // 2,
+            macs=macs(explicit, stage, norms=False),
+            computed_macs=macs(computed, stage, norms=False),
+            norm_macs=macs(explicit, stage, norms=True),
         )
         for name, stage in stages.items()
     }
 
 
-def operator_flops() -> dict[OpOverloadPacket, Callable]:
-    """What our own operators compute, which the counter cannot see into: two for a multiply-add."""
-
-    def softmax(query: torch.Size, key: torch.Size, value: torch.Size, scale: float, out_shape: torch.Size) -> int:
-        (b, n, d), (_, m, e) = query, value
-        return 2 * b * n * m * (d + e)
-
-    def concatenation(query: torch.Size, key: torch.Size, value: torch.Size, out_shape: torch.Size) -> int:
-        (b, n), (_, m, e) = query, value
-        return 2 * b * 3 * (n + m) * e
-
-    return {
-        torch.ops.nlvideo.softmax_attention: softmax,
-        torch.ops.nlvideo.concatenation_attention: concatenation,
-    }
+def _norm(x: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * 2 * x.numel()  # the counter counts a multiply-add as two
 
 
-def _memories(net: nn.Module, stages: Stages, clip: Clip, batch: int) -> dict[str, Memory]:
+def _count_kept_bytes(net: nn.Module, stages: dict[str, nn.Module], clip: Clip, batch: int) -> dict[str, int]:
+    """Count what autograd keeps, each memory once, however many operations keep a view of it."""
     net.train()
-    computed = _kept_bytes(net, stages, clip, batch)
-    with explicit_attention():
-        explicit = _kept_bytes(net, stages, clip, batch)
-    return {name: Memory(computed[name], explicit[name]) for name in stages}
-
-
-def _kept_bytes(net: nn.Module, stages: Stages, clip: Clip, batch: int) -> dict[str, int]:
-    """What autograd keeps, each memory once, however many operations keep a view of it."""
     own = {_identity(tensor) for tensor in (*net.parameters(), *net.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -211,12 +172,9 @@ def _kept_bytes(net: nn.Module, stages: Stages, clip: Clip, batch: int) -> dict[
             kept[_identity(tensor)] = tensor.untyped_storage()
         return tensor
 
-    with (
-        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
-        _added(stages, lambda: sum(storage.nbytes() for storage in kept.values())) as added,
-    ):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), _increases(stages, kept) as increases:
         net(torch.empty(batch, 3, *clip, device="meta"))
-    return added
+    return increases
 
 
 def _identity(tensor: Tensor) -> int:
@@ -224,28 +182,15 @@ def _identity(tensor: Tensor) -> int:
 
 
 @contextmanager
-def _norm_outputs(net: nn.Module) -> Iterator[list[int]]:
-    sizes: list[int] = []
-    with ExitStack() as hooks:
-        for module in net.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                hooks.enter_context(module.register_forward_hook(lambda _, args, output: sizes.append(output.numel())))
-        yield sizes
+def _increases(stages: dict[str, nn.Module], kept: dict[int, torch.UntypedStorage]) -> Iterator[dict[str, int]]:
+    """Record by how many bytes `kept` grows while each stage runs."""
+    increases: dict[str, int] = {}
 
-
-@contextmanager
-def _added(stages: Stages, total: Callable[[], int]) -> Iterator[dict[str, int]]:
-    """By how much each stage raises a running total, while the network runs within the context."""
-    added: dict[str, int] = {}
-
-    def enter(name: str, *_: Any) -> None:
-        added[name] = -total()
-
-    def leave(name: str, *_: Any) -> None:
-        added[name] += total()
+    def add(sign: int, name: str, *_: Any) -> None:
+        increases[name] = increases.get(name, 0) + sign * sum(storage.nbytes() for storage in kept.values())
 
     with ExitStack() as hooks:
         for name, stage in stages.items():
-            hooks.enter_context(stage.register_forward_pre_hook(partial(enter, name)))
-            hooks.enter_context(stage.register_forward_hook(partial(leave, name)))
-        yield added
+            hooks.enter_context(stage.register_forward_pre_hook(partial(add, -1, name)))
+            hooks.enter_context(stage.register_forward_hook(partial(add, +1, name)))
+        yield increases

@@ -1,8 +1,8 @@
-"""Sizes of the reference architectures as published or counted elsewhere: what our counts are held against.
+"""Published sizes of the reference architectures, to compare our counts with.
 
 The numbers follow two conventions. Those at 8 frames are fvcore's, counted in the networks of SlowFast: convolutions,
-matrix products and two for each output of a batch norm. Those at 32 frames leave the norms out. Both count attention
-with the N x M matrix.
+matrix products and two for each output of a batch norm; at 256 the head slides over its map. Those at 32 frames leave
+norms out. Both count attention with the N x M matrix.
 """
 
 import functools
@@ -24,7 +24,7 @@ class ReferenceCost:
         arch, depth, at: of `ResNet3d`.
         frames, size: of the clip. 8 frames go with temporal stride 1 of the stem, 32 with 4.
         gmacs: billions of multiply-adds of one clip.
-        params: millions; None where the source gives none.
+        params: millions; None if the source gives none.
         options: of the non-local blocks.
     """
 
@@ -43,7 +43,7 @@ class ReferenceCost:
         return f"{self.arch} R{self.depth} {self.at}{options}, {self.frames} x {self.size} x {self.size}"
 
     def count(self) -> tuple[float, float]:
-        """(GMACs, millions of parameters) of our network, in the convention of the line."""
+        """Return (GMACs, millions of parameters) of our network, in the convention of the line."""
         with torch.device("meta"):
             net = ResNet3d(
                 self.arch,
@@ -51,7 +51,7 @@ class ReferenceCost:
                 temporal_stride=1 if self.frames == 8 else 4,
                 after=Insert(functools.partial(NonLocal, **self.options), self.at),
             )
-        cost = count_cost(net, (self.frames, self.size, self.size))
+        cost = count_cost(net, (self.frames, self.size, self.size), trained_crop=224)
         return cost.gmacs if self.frames == 8 else cost.macs / 1e9, cost.params / 1e6
 
 
@@ -100,7 +100,7 @@ class Ratio:
     paper: tuple[float, float]
 
     def count(self) -> tuple[float, float]:
-        """(GMACs, parameters) of our network relative to our C2D."""
+        """Return (GMACs, parameters) of our network relative to our C2D."""
         gmacs, params = ReferenceCost(self.arch, 101, self.at, 32, 224, 0).count()
         base_gmacs, base_params = ReferenceCost("c2d", 101, "none", 32, 224, 0).count()
         return gmacs / base_gmacs, params / base_params

@@ -8,7 +8,7 @@ import torch
 from rich.table import Table
 
 from nlvideo.checkpoint import build
-from nlvideo.cost.count import StageCost, count_parts, total
+from nlvideo.cost.count import Cost, StageCost, count_parts, total
 from nlvideo.cost.published import RATIOS, REFERENCE_COSTS
 from nlvideo.models import Backbone
 
@@ -31,10 +31,9 @@ class NetworkSpec:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "NetworkSpec":
-        """What a run with this configuration (see `nlvideo.configuration`) would train, its network on meta.
+        """Return what a run with this configuration (see `nlvideo.configuration`) would train, its network on meta.
 
-        Raises:
-            ValueError: the network cannot be built.
+        Raise ValueError if the network cannot be built.
         """
         data = config["data"]
         with torch.device("meta"):
@@ -42,40 +41,40 @@ class NetworkSpec:
         return cls(net, (data["clip_frames"], data["crop_size"], data["crop_size"]), data["batch_size"])
 
     def parts(self) -> tuple[list[StageCost], list[StageCost]]:
-        """The stages of the network, and of the same without blocks. Twins on meta are counted."""
+        """Count the stages of the network, and of the same without blocks, on copies on meta."""
         with torch.device("meta"):
             net = build(self.net.config())
             bare = net.bare()
         return count_parts(net, self.clip, self.batch), count_parts(bare, self.clip, self.batch)
 
 
-def stage_table(job: NetworkSpec) -> Table:
-    """A row for each stage, and their sum."""
-    parts, bare = job.parts()
+def stage_table(spec: NetworkSpec) -> Table:
+    """Return a table with a row for each stage, and their sum."""
+    parts, bare = spec.parts()
     table = _table(("stage", "T x H x W", "blocks"), "the same network without blocks")
-    table.title = f"{job.batch} clips of {_map(job.clip)}, {job.net.num_classes} classes"
+    table.title = f"{spec.batch} clips of {_map(spec.clip)}, {spec.net.num_classes} classes"
     for part, base in zip(parts, bare, strict=True):
-        table.add_row(part.name, _map(part.output), _names(part.blocks), *_numbers(part, base))
+        table.add_row(part.name, _map(part.output), _names(part.blocks), *_numbers(part.cost, base.cost))
     table.add_section()
     whole, base = total("all", parts), total("without blocks", bare)
-    table.add_row(whole.name, "", _names(whole.blocks), *_numbers(whole, base))
-    table.add_row(base.name, "", "", *_numbers(base, base))
+    table.add_row(whole.name, "", _names(whole.blocks), *_numbers(whole.cost, base.cost))
+    table.add_row(base.name, "", "", *_numbers(base.cost, base.cost))
     return table
 
 
-def comparison_table(jobs: dict[str, NetworkSpec]) -> Table:
-    """A row for each network."""
-    first, *_ = jobs
+def comparison_table(specs: dict[str, NetworkSpec]) -> Table:
+    """Return a table with a row for each network."""
+    first, *_ = specs
     table = _table(("network", "clips", "blocks"), first)
-    base = total("", jobs[first].parts()[0])
-    for name, job in jobs.items():
-        whole = total(name, job.parts()[0])
-        table.add_row(name, f"{job.batch} of {_map(job.clip)}", _names(whole.blocks), *_numbers(whole, base))
+    wholes = {name: total(name, spec.parts()[0]) for name, spec in specs.items()}
+    for name, whole in wholes.items():
+        clips = f"{specs[name].batch} of {_map(specs[name].clip)}"
+        table.add_row(name, clips, _names(whole.blocks), *_numbers(whole.cost, wholes[first].cost))
     return table
 
 
 def published_tables() -> list[Table]:
-    """Our counts beside the published ones; see `nlvideo.cost.published`."""
+    """Return our counts beside the published ones; see `nlvideo.cost.published`."""
     lines = Table("network", "params M", "published", "GMACs", "published", "off by", title="Reference architectures")
     for line in REFERENCE_COSTS:
         gmacs, params = line.count()
@@ -101,16 +100,16 @@ def _table(columns: Sequence[str], base: str) -> Table:
     return table
 
 
-def _numbers(part: StageCost, base: StageCost) -> list[str]:
+def _numbers(cost: Cost, base: Cost) -> list[str]:
     def cell(value: float, base: float) -> str:
         shown = f"{value:.2f}" if value >= 1 else f"{value:.3f}"
         return shown if value == base or not base else f"{shown} ×{value / base:.2f}"
 
-    def values(part: StageCost) -> list[float]:
-        cost, memory = part.cost, part.memory
-        return [cost.params / 1e6, cost.gmacs, cost.computed_gmacs, memory.computed / 2**30, memory.explicit / 2**30]
+    def values(cost: Cost) -> tuple[float, ...]:
+        memory = cost.kept_bytes / 2**30, cost.explicit_bytes / 2**30
+        return cost.params / 1e6, cost.gmacs, cost.computed_gmacs, *memory
 
-    return [cell(*pair) for pair in zip(values(part), values(base), strict=True)]
+    return [cell(*pair) for pair in zip(values(cost), values(base), strict=True)]
 
 
 def _map(size: Sequence[int]) -> str:

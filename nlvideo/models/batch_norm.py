@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nlvideo.blocks.non_local import FrozenAffine
+from nlvideo.blocks.frozen_affine import FrozenAffine
 
 
 def fold_batch_norm(

@@ -10,7 +10,7 @@ from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
 
 from nlvideo.blocks import DualAttention, NonLocal
-from nlvideo.blocks.non_local import FrozenAffine
+from nlvideo.blocks.frozen_affine import FrozenAffine
 from nlvideo.models.batch_norm import freeze_batch_norms
 from nlvideo.models.head import Classifier
 from nlvideo.models.residual import BasicBranch, ResidualBlock

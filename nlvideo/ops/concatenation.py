@@ -1,14 +1,16 @@
 """Concatenation attention in the time of a sort.
 
-B clips, N query positions, M key positions, E channels, W channels of one slice.
+Shapes: B clips, N query positions, M key positions, E channels, W channels of one slice.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from nlvideo.ops import reference
+from nlvideo.ops.forms import explicit_forms_required
 from nlvideo.ops.inputs import checked_scores
 
 # Up to this N M / (N + M), 512 queries on 512 keys, the explicit form is the faster one on a CPU.
@@ -20,7 +22,7 @@ SLICE_NUMBERS = {"cpu": 2**18, "cuda": 2**21}
 
 
 def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
-    """y_i = 1/M sum_j relu(a_i + b_j) g_j: (B, N), (B, M), (B, M, E) -> (B, N, E).
+    """Return y_i = 1/M sum_j relu(a_i + b_j) g_j: (B, N), (B, M), (B, M, E) -> (B, N, E).
 
     Eq. 5 of Wang et al. 2018. Its f(x_i, x_j) = relu(w_f . [theta(x_i), phi(x_j)]) is relu(a_i + b_j) with
     a = w_1 . theta and b = w_2 . phi, the two halves of w_f. A pair counts only if b_j > -a_i. Let A_i be
@@ -28,14 +30,14 @@ def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tenso
 
         M y_i = sum_{j in A_i} (a_i + b_j) g_j = a_i sum_{j in A_i} g_j + sum_{j in A_i} b_j g_j.
 
-    Sort the keys by b, largest first. Now every A_i is a prefix of one list, b_(1) ... b_(c_i), and one
+    Sort the keys by b, largest first. Then every A_i is a prefix of one list, b_(1) ... b_(c_i), and one
     binary search finds its length c_i. With the running sums
 
         G_c = sum_{r <= c} g_(r),    H_c = sum_{r <= c} b_(r) g_(r),    G_0 = H_0 = 0,
 
     the answer is a look-up in two tables: M y_i = a_i G_{c_i} + H_{c_i}. It is exact, and no pair was formed.
 
-    The gradients, with h = dL/dy, are the same trick:
+    The gradients, with h = dL/dy, follow in the same way:
 
         M dL/da_i = sum_{j in A_i} g_j . h_i      = G_{c_i} . h_i
         M dL/db_j = sum_{i: j in A_i} g_j . h_i   = g_j . sum_{i: j in A_i} h_i
@@ -49,28 +51,33 @@ def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tenso
         sorted      3 (N + M) E operations forward, 6 (N + M) E backward,       O(N + M) beside the results,
                     and O((N + M) log(N + M)) comparisons                       a slice of channels at a time
 
-    Sums run in float64 whatever comes in, under autocast too: a_i G + H cancels where scores are large and
-    nearly opposite. Small problems take the explicit form; its matrix has at most 512 max(N, M) entries.
-    The shapes choose, so gradients do not change the values. The sorted form has no second derivative:
-    asking for one is an error. Raises ValueError where shapes or dtypes do not fit.
+    Sums are in float64 for every input, under autocast too, because a_i G + H cancels if scores are large and nearly
+    opposite. Small problems take the explicit form; its matrix has at most 512 max(N, M) entries. The choice depends on
+    the shapes alone, so asking for gradients does not change the values. The sorted form has no second derivative:
+    asking for one is an error. Raise ValueError if shapes or dtypes do not fit.
     """
     query_score, key_score, value = checked_scores(query_score, key_score, value)
     n, m = query_score.shape[1], key_score.shape[1]
-    if n * m <= EXPLICIT_POSITIONS * (n + m):
+    if explicit_forms_required() or n * m <= EXPLICIT_POSITIONS * (n + m):
         return reference.concatenation_attention(query_score, key_score, value)  # (B, N, E)
     return _sorted(query_score, key_score, value)  # (B, N, E)
 
 
+def multiply_adds(n: int, m: int, d: int, e: int) -> int:
+    """Return the multiply-adds of one clip in the sorted form; D is not in it, since queries and keys are scores."""
+    return 3 * (n + m) * e
+
+
 class _Active(NamedTuple):
-    """Which b count for each a: those above -a, the first `count` of them from the largest down."""
+    """For each a the keys that count: those with b > -a, which are the first `count` in falling order."""
 
     b: Tensor  # (B, 1, M), falling
-    order: Tensor  # (B, 1, M), where each of them stood
+    order: Tensor  # (B, 1, M), their indices before the sort
     count: Tensor  # (B, 1, N)
 
     @classmethod
     def find(cls, a: Tensor, b: Tensor) -> "_Active":
-        """(B, 1, N), (B, 1, M)"""
+        """(B, 1, N), (B, 1, M)."""
         falling, order = b.sort(dim=2, descending=True, stable=True)  # (B, 1, M)
         return cls(falling, order, count=torch.searchsorted(-falling, a.contiguous()))  # (B, 1, N)
 
@@ -78,7 +85,7 @@ class _Active(NamedTuple):
         return x.gather(2, self.order.expand(x.shape))  # (B, W, M)
 
     def sum(self, x: Tensor) -> Tensor:
-        """For each a the sum of the sorted x over the b that count: (B, W, M) -> (B, W, N) in float64."""
+        """Return for each a the sum of the sorted x over its keys: (B, W, M) -> (B, W, N) in float64."""
         batch, width, positions = x.shape
         sums = x.new_empty(batch, width, 1 + positions, dtype=torch.float64)  # (B, W, 1 + M)
         sums[:, :, 0] = 0
@@ -124,13 +131,19 @@ def _slices(a: Tensor, b: Tensor, value: Tensor) -> list[slice]:
 
 
 def _positions_last(x: Tensor, channels: slice) -> Tensor:
-    """(B, P, E) -> (B, W, P), because running sums want positions side by side in memory."""
+    """(B, P, E) -> (B, W, P), contiguous, because running sums read positions in order."""
     return x[:, :, channels].transpose(1, 2).contiguous()
 
 
 def _channels_first(like: Tensor, positions: int) -> Tensor:
-    """An empty (B, P, E) laid out as (B, E, P), as convolutions lay out theirs."""
+    """Return an empty (B, P, E) with the memory of (B, E, P), the layout of a convolution's output."""
     return like.new_empty(like.shape[0], like.shape[2], positions).transpose(1, 2)
+
+
+@register_flop_formula(torch.ops.nlvideo.concatenation_attention)
+def _flops(query: torch.Size, key: torch.Size, value: torch.Size, **_) -> int:
+    (b, n), (_, m, e) = query, value
+    return 2 * b * multiply_adds(n, m, 0, e)
 
 
 @_sorted.register_fake

@@ -1,14 +1,16 @@
-"""What the operations accept, said in one place.
+"""Checks of what the operations are given, and the dtype that autocast asks for.
 
-B clips, N query positions, M key positions, D and E channels.
+Shapes: B clips, N query positions, M key positions, D and E channels.
 """
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
 
 def checked_qkv(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, N, D), (B, M, D), (B, M, E) in the dtype to compute in; ValueError where they do not fit."""
+    """Return (B, N, D), (B, M, D), (B, M, E) in the dtype to compute in. Raise ValueError if they do not fit."""
     query, key, value = _autocast(query, key, value)
     _require(
         query.ndim == key.ndim == value.ndim == 3
@@ -24,7 +26,7 @@ def checked_qkv(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tens
 
 
 def checked_scores(query_score: Tensor, key_score: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(B, N), (B, M), (B, M, E) in the dtype to compute in; ValueError where they do not fit."""
+    """Return (B, N), (B, M), (B, M, E) in the dtype to compute in. Raise ValueError if they do not fit."""
     query_score, key_score, value = _autocast(query_score, key_score, value)
     _require(
         query_score.ndim == key_score.ndim == 2
@@ -39,15 +41,24 @@ def checked_scores(query_score: Tensor, key_score: Tensor, value: Tensor) -> tup
     return query_score, key_score, value
 
 
-def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """What autocast does to the inputs of a matmul: it cannot see into operators of our own.
+def without_autocast(x: Tensor) -> AbstractContextManager:
+    """Switch autocast off on the device of x, so that float32 scores stay float32."""
+    return torch.autocast(x.device.type, enabled=False) if _autocast_enabled(x) else nullcontext()
 
-    Like autocast it leaves float64 alone; integers pass too, for the check to refuse.
+
+def _autocast_enabled(x: Tensor) -> bool:
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Cast as autocast casts the inputs of a matmul: it cannot see into our own operators.
+
+    Float64 stays as it is; integers do too, and are refused by the check.
     """
-    device = tensors[0].device.type
-    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+    if not _autocast_enabled(tensors[0]):
         return tensors
-    dtype = torch.get_autocast_dtype(device)
+    dtype = torch.get_autocast_dtype(tensors[0].device.type)
     return tuple(t.to(dtype) if t.is_floating_point() and t.dtype != torch.float64 else t for t in tensors)
 
 

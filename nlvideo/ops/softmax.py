@@ -1,17 +1,20 @@
 """Softmax attention in memory linear in the number of positions.
 
-B clips, N query positions, M key positions, R query positions of one block, D and E channels.
+Shapes: B clips, N query positions, M key positions, R query positions of one block, D and E channels.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import register_flop_formula
 
 from nlvideo.ops import reference
-from nlvideo.ops.inputs import checked_qkv
+from nlvideo.ops.forms import explicit_forms_required
+from nlvideo.ops.inputs import checked_qkv, without_autocast
+from nlvideo.ops.reference import widened
 
-# Scores of one block: 8 MB of float32 stay in the last level of cache. Fewer rows than 128 would slow matmuls
+# Scores of one block: 8 MB of float32 stay in the last level of cache. Fewer rows than 128 would slow matrix products
 # down more than a larger block does.
 BLOCK_SCORES, BLOCK_ROWS = 2**21, 128
 
@@ -19,7 +22,7 @@ FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
-    """y_i = sum_j softmax_j(scale * q_i . k_j) v_j: (B, N, D), (B, M, D), (B, M, E) -> (B, N, E).
+    """Return y_i = sum_j softmax_j(scale * q_i . k_j) v_j: (B, N, D), (B, M, D), (B, M, E) -> (B, N, E).
 
     Eq. 2 (gaussian: q = k = x) and Eq. 3 (embedded gaussian: q = theta(x), k = phi(x)) of Wang et al.
     2018, with C(x) = sum_j f.
@@ -32,28 +35,34 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
         blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    4 R M
 
     That is a sixth more arithmetic at D = E, and on a CPU no more time, because the explicit form waits for
-    its memory. The shapes choose between three ways, so gradients do not change the values:
+    its memory. The shapes choose between three forms, so asking for gradients does not change the values:
 
-    - all scores fit in one block: the explicit form, which has nothing to compute again;
+    - all scores fit in one block: the explicit form, which computes nothing twice;
     - a CUDA device with a fused kernel made for these channels: `scaled_dot_product_attention`;
     - otherwise blocks. They have no second derivative: asking for one is an error.
 
-    Raises ValueError where shapes or dtypes do not fit.
+    Scores, softmax and sums over blocks are in float32 for half precision too, and under autocast.
+    Raise ValueError if shapes or dtypes do not fit.
     """
     query, key, value = checked_qkv(query, key, value)
     (b, n, d), (_, m, e) = query.shape, value.shape
-    if b * n * m <= BLOCK_SCORES:
+    if explicit_forms_required() or b * n * m <= BLOCK_SCORES:
         return reference.softmax_attention(query, key, value, scale)  # (B, N, E)
     if query.is_cuda and fused_kernel_fits(d, e, query.dtype):
         return _fused(query, key, value, scale)  # (B, N, E)
     return _blocked(query, key, value, scale)  # (B, N, E)
 
 
+def multiply_adds(n: int, m: int, d: int, e: int) -> int:
+    """Return the multiply-adds of one clip, forward."""
+    return n * m * (d + e)
+
+
 def fused_kernel_fits(d: int, e: int, dtype: torch.dtype) -> bool:
-    """Whether PyTorch's fused CUDA kernels are made for D and E channels.
+    """Return whether PyTorch's fused CUDA kernels are made for D and E channels.
 
     Flash attention wants D = E <= 256; the memory-efficient kernel takes more, but is not tuned for the
-    512 channels of a block at res4; both want rows of whole 16 bytes, and neither has float64. Where no
+    512 channels of a block at res4; both want rows of whole 16 bytes, and neither has float64. If no
     kernel applies, `scaled_dot_product_attention` silently fills the whole matrix.
     """
     return d == e and d <= 256 and d % 8 == 0 and dtype != torch.float64
@@ -71,29 +80,32 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
 @torch.library.custom_op("nlvideo::softmax_attention", mutates_args=())
 def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     out = value.new_empty(*query.shape[:2], value.shape[2])  # (B, N, E)
-    for rows in _blocks(query, key):
-        out[:, rows] = _weights(scale * query[:, rows], key) @ value  # (B, R, E)
+    wide_key = widened(key)  # (B, M, D)
+    with without_autocast(value):
+        for rows in _blocks(query, key):
+            weights = reference.softmax_weights(query[:, rows], wide_key, scale)  # (B, R, M)
+            out[:, rows] = reference.apply_weights(weights, value)  # (B, R, E)
     return out
 
 
 @torch.library.custom_op("nlvideo::softmax_attention_backward", mutates_args=())
 def _blocked_backward(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, scale: float
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # With w = softmax(s): ds_ij = w_ij (dw_ij - sum_j w_ij dw_ij), where dw_ij = dy_i . v_j, so that the
-    # sum is dy_i . y_i.
-    mean = (grad * out).sum(-1, keepdim=True)  # (B, N, 1)
     grad_query = query.new_empty(query.shape)  # (B, N, D)
-    grad_key = key.new_zeros(key.shape, dtype=_sum_dtype(key))  # (B, M, D)
-    grad_value = value.new_zeros(value.shape, dtype=_sum_dtype(value))  # (B, M, E)
-    for rows in _blocks(query, key):
-        scaled, grad_out = scale * query[:, rows], grad[:, rows]  # (B, R, D), (B, R, E)
-        weights = _weights(scaled, key)  # (B, R, M)
-        _add_product(grad_value, weights.transpose(1, 2), grad_out)
-        grad_scores = torch.baddbmm(mean[:, rows], grad_out, value.transpose(1, 2), beta=-1)  # (B, R, M)
-        grad_scores.mul_(weights)
-        grad_query[:, rows] = scale * (grad_scores @ key)  # (B, R, D)
-        _add_product(grad_key, grad_scores.transpose(1, 2), scaled)
+    # Hundreds of blocks are too many for a sum in half precision.
+    wide_key, wide_value = widened(key), widened(value)  # (B, M, D), (B, M, E)
+    grad_key, grad_value = (t.new_zeros(t.shape) for t in (wide_key, wide_value))  # (B, M, D), (B, M, E)
+    with without_autocast(value):
+        for rows in _blocks(query, key):
+            wide_query, wide_grad = widened(query[:, rows]), widened(grad[:, rows])  # (B, R, D), (B, R, E)
+            weights = reference.softmax_weights(wide_query, wide_key, scale)  # (B, R, M)
+            grad_value.baddbmm_(weights.transpose(1, 2), wide_grad)
+            grad_weights = wide_grad @ wide_value.transpose(1, 2)  # (B, R, M)
+            # w_ij (dw_ij - sum_j w_ij dw_ij)
+            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)  # (B, R, M)
+            grad_query[:, rows] = scale * (grad_scores @ wide_key)  # (B, R, D)
+            grad_key.baddbmm_(grad_scores.transpose(1, 2), scale * wide_query)
     return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype)
 
 
@@ -102,21 +114,10 @@ def _blocks(query: Tensor, key: Tensor) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, query.shape[1], rows)]
 
 
-def _weights(scaled_query: Tensor, key: Tensor) -> Tensor:
-    return torch.softmax(scaled_query @ key.transpose(1, 2), dim=-1)  # (B, R, M)
-
-
-def _sum_dtype(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)
-
-
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    # Hundreds of blocks are too many for a sum in bfloat16. Where total has the factors' dtype, the matmul
-    # itself adds to it, which saves a pass over memory.
-    if total.dtype == left.dtype:
-        total.baddbmm_(left, right)
-    else:
-        total += left @ right
+@register_flop_formula(torch.ops.nlvideo.softmax_attention)
+def _flops(query: torch.Size, key: torch.Size, value: torch.Size, scale: float, **_) -> int:
+    (b, n, d), (_, m, e) = query, value
+    return 2 * b * multiply_adds(n, m, d, e)
 
 
 @_blocked.register_fake
@@ -126,14 +127,14 @@ def _empty_out(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tenso
 
 @_blocked_backward.register_fake
 def _empty_grads(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, scale: float
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
 
 
 def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
     query, key, value, ctx.scale = inputs
-    ctx.save_for_backward(query, key, value, output)
+    ctx.save_for_backward(query, key, value)
 
 
 def _backward(ctx, grad: Tensor) -> tuple:

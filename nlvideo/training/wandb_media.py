@@ -46,7 +46,7 @@ class WandbMedia(Callback):
                     ", ".join(f"{count} {name}" for name, count in part.blocks.items()),
                     part.cost.params / 1e6,
                     part.cost.gmacs,
-                    part.memory.computed / 2**30,
+                    part.cost.kept_bytes / 2**30,
                 ]
                 for part in parts
             ]

@@ -91,6 +91,21 @@ def _under_autocast(module, x):
 
 
 @each_block
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d], ids=["contiguous", "last"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("autocast", [False, True], ids=["", "autocast"])
+def test_dtype_and_layout_of_the_input_are_those_of_the_output(block, dtype, layout, autocast):
+    """A shortcut that turned to float32 would stay so for the rest of the network."""
+    module, x = awake(block(64)), clip(SHAPES["square"]).to(dtype, memory_format=layout)
+    if not autocast:
+        module.to(dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        out = module(x)
+    assert out.dtype == dtype
+    assert out.is_contiguous(memory_format=layout)
+
+
+@each_block
 def test_runs_on_meta(block):
     """Where costs are counted."""
     shape = SHAPES["square"]

@@ -7,9 +7,10 @@ import pytest
 import torch
 from pytorchvideo.layers.nonlocal_net import create_nonlocal
 
+from nlvideo import ops
 from nlvideo.blocks import NonLocal
 
-PAIRWISE = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
+PAIRWISE = tuple(ops.PAIRWISE)
 C, T, H, W = 6, 4, 4, 5  # an odd width: the last column falls out of the pooled keys
 
 
@@ -194,7 +195,7 @@ def test_a_frozen_affine_is_not_trained():
         ({"norm": "layer"}, "norm 'layer': expected batch, affine or none"),
         ({"bottleneck": 0}, "bottleneck 0; expected 1 to 8"),
         ({"bottleneck": 9}, "bottleneck 9; expected 1 to 8"),
-        ({"pairwise": "dot_product", "scale": True}, "leave it out"),
+        ({"pairwise": "dot_product", "scale": True}, "which dot_product has not; leave it out"),
         ({"pairwise": "concatenation", "scale": True}, "leave it out"),
         ({"domain": "time"}, "set subsample to false"),
         ({"pool_after_projection": True, "subsample": False}, "subsample is false"),

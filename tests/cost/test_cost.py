@@ -3,28 +3,29 @@
 import functools
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import flop_registry
 
-from nlvideo import ops
 from nlvideo.blocks import NonLocal, PositionAttention, SqueezeExcite
-from nlvideo.cost.count import count_cost, count_parts, operator_flops, total
+from nlvideo.cost.count import count_cost, count_parts, total
 from nlvideo.cost.published import RATIOS, REFERENCE_COSTS
 from nlvideo.cost.tables import NetworkSpec, stage_table
 from nlvideo.models import Backbone, DualAttentionHead, Insert, ResNet3d
+from nlvideo.ops import PAIRWISE
 
 ROOT = Path(__file__).parents[2]
-PAIRWISE = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
 
 @pytest.mark.parametrize("line", REFERENCE_COSTS, ids=lambda line: line.name)
 def test_published_sizes(line):
     gmacs, params = line.count()
-    assert gmacs == pytest.approx(line.gmacs, rel=0.001)
-    assert line.params is None or params == pytest.approx(line.params, abs=0.006)
+    assert round(gmacs, 2) == line.gmacs
+    assert line.params in (None, round(params, 2))
 
 
 @pytest.mark.parametrize("ratio", RATIOS, ids=lambda ratio: ratio.name)
@@ -76,14 +77,8 @@ def test_every_operator_of_ours_is_counted():
     """The counter cannot see into them, and would leave out what it does not know."""
     named = {name.partition(".")[0] for name in torch._C._dispatch_get_all_op_names() if name.startswith("nlvideo::")}
     forward = {name for name in named if not name.endswith("_backward")}
-    assert forward == {operator._qualified_op_name for operator in operator_flops()}
-
-
-def test_counting_leaves_the_operations_as_they_were():
-    before = {name: getattr(ops, name) for name in ops.__all__}
-    with pytest.raises(ValueError, match="do not divide"):
-        count_cost(small(after=Insert(functools.partial(NonLocal, temporal_groups=3), {"res2": 1})), (8, 64, 64))
-    assert {name: getattr(ops, name) for name in ops.__all__} == before
+    assert forward
+    assert forward <= {operator._qualified_op_name for operator in flop_registry if hasattr(operator, "_schemas")}
 
 
 class Tiny(Backbone):
@@ -111,10 +106,11 @@ def test_parts_of_a_network_by_hand():
     assert parts["attention"].cost.macs == n * 4 * (2 + 2 + 4) + n * n * (2 + 4)
     assert parts["head"].cost.macs == 4 * 5
     # In bytes of 3 clips: a convolution keeps its input, a ReLU its output, a linear layer its input.
-    assert parts["conv"].memory.explicit == 4 * 3 * 3 * n
-    assert parts["relu"].memory.explicit == 4 * 3 * 4 * n
-    assert parts["head"].memory.explicit == 4 * 3 * 4
-    assert total("all", list(parts.values())).cost == count_cost(net, (2, 4, 4))
+    assert parts["conv"].cost.explicit_bytes == 4 * 3 * 3 * n
+    assert parts["relu"].cost.explicit_bytes == 4 * 3 * 4 * n
+    assert parts["head"].cost.explicit_bytes == 4 * 3 * 4
+    whole = total("all", list(parts.values())).cost
+    assert replace(whole, kept_bytes=0, explicit_bytes=0) == count_cost(net, (2, 4, 4))
 
 
 def test_blocks_keep_the_matrix_only_in_the_explicit_form():
@@ -123,7 +119,7 @@ def test_blocks_keep_the_matrix_only_in_the_explicit_form():
     n, m = 8 * 28 * 28, 8 * 14 * 14
     matrix = 4 * 2 * n * m
     assert dict(res2.blocks) == {"NonLocal": 1}
-    assert matrix <= res2.memory.explicit - res2.memory.computed <= 3 * matrix
+    assert matrix <= res2.cost.explicit_bytes - res2.cost.kept_bytes <= 3 * matrix
 
 
 def test_table_by_stage():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nlvideo.blocks import NonLocal
-from nlvideo.blocks.non_local import FrozenAffine
+from nlvideo.blocks.frozen_affine import FrozenAffine
 from nlvideo.models import Insert, ResNet3d
 
 

@@ -1,6 +1,6 @@
 """The three operations as one parametrised fixture, so that every test here is a test of all of them.
 
-B clips, N query positions, M key positions, D and E channels.
+Shapes: B clips, N query positions, M key positions, D and E channels.
 """
 
 import importlib.util

@@ -5,10 +5,11 @@ from functools import partial
 import pytest
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from nlvideo import ops
 from nlvideo.ops import softmax
-from nlvideo.ops.dot_product import dot_product_attention
 
 SHAPES = [
     (2, 37, 23, 5, 7),  # nothing equal, nothing divides a block
@@ -107,13 +108,52 @@ def test_second_derivative(operation):
         gradient.sum().backward()
 
 
-def test_dot_product_takes_the_cheaper_order(monkeypatch):
-    taken = []
-    monkeypatch.setattr(ops.reference, "dot_product_attention", lambda *inputs: taken.append(inputs))
-    for n, m, d, e, explicit in [(784, 196, 512, 512, True), (784, 784, 512, 512, False), (9, 9, 4, 1000, False)]:
-        taken.clear()
-        dot_product_attention(torch.zeros(1, n, d), torch.zeros(1, m, d), torch.zeros(1, m, e))
-        assert bool(taken) == explicit
+@pytest.mark.parametrize(
+    "sizes", [(784, 196, 512, 512), (784, 784, 512, 512), (9, 9, 4, 1000), (50, 60, 8, 8)], ids=str
+)
+@pytest.mark.parametrize("pairwise", ops.PAIRWISE)
+def test_multiply_adds_are_those_that_torch_counts(pairwise, sizes):
+    """As stated in the table, which has the dot product in its cheaper order; and N M (D + E) with the matrix."""
+    function, (n, m, d, e) = ops.PAIRWISE[pairwise], sizes
+    query, key, value = (torch.empty(3, *size, device="meta") for size in [(n, d), (m, d), (m, e)])
+    if function.additive:
+        query, key = query[..., 0], key[..., 0]
+    with FlopCounterMode(display=False) as counter:
+        function(query, key, value)
+    explicit = n * m * (e if function.additive else d + e)
+    assert counter.get_total_flops() in (2 * 3 * function.multiply_adds(n, m, d, e), 2 * 3 * explicit)
+    with ops.explicit_forms(), FlopCounterMode(display=False) as counter:
+        function(query, key, value)
+    assert counter.get_total_flops() == 2 * 3 * explicit
+
+
+class Operators(TorchDispatchMode):
+    """The operators that ran."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_explicit_forms_run_the_equations(operation):
+    """Within the context and no longer, if it ends by an exception too."""
+    inputs = operation.inputs(1, 1568, 1500, 16, 16, dtype=torch.float32)
+
+    def operators(form):
+        with Operators() as operators:
+            form(*inputs)
+        return operators.names
+
+    fast, explicit = operators(operation.fast), operators(operation.explicit)
+    assert fast != explicit
+    with pytest.raises(KeyError), ops.explicit_forms():
+        assert operators(operation.fast) == explicit
+        raise KeyError
+    assert operators(operation.fast) == fast
 
 
 def test_fused_kernel_is_exact_and_chosen_by_shape():

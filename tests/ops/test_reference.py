@@ -42,5 +42,7 @@ def test_attention_weights_are_rows_of_the_matrix(operation):
 
 def test_attention_weights_names_the_pairwise_functions():
     x = torch.zeros(1, 2, 3)
-    with pytest.raises(ValueError, match=r"'dot': expected 'gaussian', .* 'concatenation'"):
+    with pytest.raises(ValueError, match=r"pairwise 'dot': expected gaussian, .* or concatenation"):
         ops.attention_weights("dot", x, x, torch.tensor([0]))
+    with pytest.raises(ValueError, match=r"scale 0\.5: .* no softmax"):
+        ops.attention_weights("dot_product", x, x, torch.tensor([0]), 0.5)
