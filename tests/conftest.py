@@ -97,16 +97,19 @@ def write_numbered():
 
 @pytest.fixture(scope="session")
 def encode():
-    """encode(path, num_frames, codec, its options, gop=.., **of the container): numbered frames in any format."""
+    """encode(path, num_frames, codec, its options, gop=.., times=.., **of the container): numbered frames in any
+    format; times in 1/3000 s, of 30 frames a second if they are left out."""
 
-    def write(path, num_frames, codec, options, *, gop=24, **container_options):
+    def write(path, num_frames, codec, options, *, gop=24, times=None, **container_options):
         with av.open(str(path), "w", options=container_options) as container:
             stream = container.add_stream(codec, rate=30, options=options)
             stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
             stream.codec_context.gop_size = gop
+            base = Fraction(1, 3000 if times else 30)
+            stream.codec_context.time_base = base
             for i, frame in enumerate(numbered_frames(np.arange(num_frames))):
                 picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                picture.pts, picture.time_base = i, Fraction(1, 30)
+                picture.pts, picture.time_base = times[i] if times else i, base
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
 

@@ -1,7 +1,8 @@
 """Frames by number with decord. The only file that names decord.
 
-decord 0.6 numbers frames wrongly, without an error, if key frames do not stand alone or times do not start at 0: HEVC,
-MPEG-2, MPEG-4 with B frames, WMV, transport streams. So it reads H.264, VP8 and VP9 only.
+decord 0.6 numbers frames wrongly, without an error, in many files: HEVC, MPEG-2, MPEG-4 with B frames, WMV, AVI,
+transport streams, edit lists that cut frames away. So it reads only H.264, VP8 and VP9 in .mp4 (.mov) and .mkv (.webm),
+and only if every sample is a frame.
 """
 
 import re
@@ -9,9 +10,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
-import av
 from torch import Tensor
 
+from nlvideo.data.video.header import read_header
 from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError
 
 CODECS = {"h264", "vp8", "vp9"}
@@ -28,20 +29,18 @@ class DecordReader(Reader):
             import decord  # here, since not every platform has it
         except (ImportError, OSError) as error:
             raise ReadError(f"decord: cannot be imported ({error})") from error
+        header = read_header(path)
+        if header is None or header.codec not in CODECS or not header.is_plain:
+            kind = header.codec if header and header.codec not in CODECS else "a file of this kind"
+            raise ReadError(f"decord: not asked, since it may number the frames of {kind} wrongly")
         self._decord = decord
+        self._size = header.size
         decord.logging.set_level(decord.logging.QUIET)  # its log lines name no file; errors are raised
         try:
-            with av.open(str(path), metadata_errors="ignore") as container:
-                stream = container.streams.best("video")
-                codec, form = stream and stream.codec.name, container.format.name
-            if codec not in CODECS or form == "mpegts":
-                raise ReadError(f"decord: not for {codec} in {form}, whose frames it may number wrongly")
             # One thread per reader: DataLoader's workers are the parallelism, and decord's own threads have deadlocked.
             self._reader = decord.VideoReader(str(path), num_threads=1)
             self.num_frames = len(self._reader)
             self.fps = self._reader.get_avg_fps()
-        except av.FFmpegError as error:
-            raise ReadError(f"decord: {error.strerror}") from error
         except (decord.DECORDError, RuntimeError, AssertionError, AttributeError) as error:
             raise ReadError(_message(error)) from error
         if self.num_frames < 1:
@@ -49,7 +48,7 @@ class DecordReader(Reader):
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        return tuple(self._batch([0]).shape[1:3])
+        return self._size or tuple(self._batch([0]).shape[1:3])
 
     def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
         for first in range(0, len(numbers), CHUNK):

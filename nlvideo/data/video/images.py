@@ -5,11 +5,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError, cut
+from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError, stack
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -33,10 +32,7 @@ class ImageReader(Reader):
 
     def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
         for first in range(0, len(numbers), CHUNK):
-            frames = [cut(self._read(number), box) for number in numbers[first : first + CHUNK]]
-            if len({frame.shape for frame in frames}) > 1:
-                raise ReadError("its images differ in size")
-            yield torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2)
+            yield stack((self._read(number) for number in numbers[first : first + CHUNK]), box)
 
     def _read(self, number: int) -> np.ndarray:
         """Return an image, uint8 [H, W, 3]."""

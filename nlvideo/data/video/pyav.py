@@ -8,10 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from torch import Tensor
 
-from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError, cut
+from nlvideo.data.video.header import read_header
+from nlvideo.data.video.reader import CHUNK, Box, Reader, ReadError, stack
 
 SKIPPING = {"h264", "hevc", "vp9", "mpeg4"}  # codecs whose decoders can leave out frames that no other frame needs
 COUNTED = {"avi", "mpeg"}  # containers whose times are guesses: AVI stores none, MPEG-1/2 not one per frame
@@ -49,16 +49,17 @@ class PyavReader(Reader):
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        return next(self.chunks([0], None)).shape[-2:]
+        header = read_header(self._path)
+        if header and not header.is_plain:  # it may be turned
+            return tuple(next(self.chunks([0], None)).shape[-2:])
+        return self._stream.codec_context.height, self._stream.codec_context.width
 
     def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
         frames = (f for key, same in groupby(numbers, self._key_before) for f in self._frames_from(key, [*same]))
-        pictures = (cut(_upright(frame), box) for frame in frames)
+        pictures = (_upright(frame) for frame in frames)
         try:
-            while chunk := list(islice(pictures, CHUNK)):
-                if len({picture.shape for picture in chunk}) > 1:
-                    raise ReadError("PyAV: its frames differ in size")
-                yield torch.from_numpy(np.stack(chunk)).permute(0, 3, 1, 2)  # [n, 3, H, W]
+            for first in range(0, len(numbers), CHUNK):
+                yield stack(islice(pictures, min(CHUNK, len(numbers) - first)), box)
         except av.FFmpegError as error:
             raise ReadError(_message(error)) from error
 

@@ -1,11 +1,12 @@
 """The interface of a decoder: a `Reader` is an open video that yields frames by number."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 CHUNK = 16  # frames of full size held at once
@@ -20,6 +21,10 @@ class Box(NamedTuple):
     left: int
     height: int
     width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 class ReadError(Exception):
@@ -62,6 +67,14 @@ class Reader(ABC):
         """
 
 
-def cut(frame: np.ndarray, box: Box | None) -> np.ndarray:
-    """Return that part of a frame [H, W, 3]: a view."""
-    return frame if box is None else frame[box.top : box.top + box.height, box.left : box.left + box.width]
+def stack(pictures: Iterable[np.ndarray], box: Box | None) -> Tensor:
+    """Return uint8 pictures [H, W, 3], cut to `box`, as one tensor [n, 3, h, w].
+
+    Raises:
+        ReadError: they differ in size.
+    """
+    pictures = [*pictures]
+    if len({picture.shape for picture in pictures}) > 1:
+        raise ReadError("its frames differ in size")
+    parts = pictures if box is None else [picture[box.slices] for picture in pictures]
+    return torch.from_numpy(np.stack(parts)).permute(0, 3, 1, 2)

@@ -122,6 +122,8 @@ class Video:
 
 def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box | None) -> Tensor:
     """See `Video.frames`."""
+    if box is not None and (box.top + box.height > reader.size[0] or box.left + box.width > reader.size[1]):
+        raise ReadError(f"its frames of {reader.size[0]} x {reader.size[1]} pixels do not hold {box}")
     wanted, places = np.unique(np.minimum(indices, reader.num_frames - 1), return_inverse=True)
     frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare)
     if np.array_equal(wanted, indices):

@@ -1,0 +1,129 @@
+"""What the header of an .mp4, .mov, .mkv or .webm file says of its video, read in a fraction of a millisecond.
+
+It tells whether the frames of the file are exactly its samples in the order of their times. They are not if an edit
+list cuts some away (``ffmpeg -ss .. -c copy`` writes those) or if the picture is stored rotated.
+"""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, chain, islice, repeat
+from pathlib import Path
+
+MAX_HEADER = 1 << 26  # bytes; longer ones are not looked at
+FIRST_SAMPLES = 64  # enough to find the first one shown
+IDENTITY = (1 << 16, 0, 0, 0, 1 << 16)  # a, b, u, c, d of a display matrix that turns nothing
+MP4_CODECS = {"avc1": "h264", "avc3": "h264", "vp08": "vp8", "vp09": "vp9"}
+MATROSKA_CODECS = {"V_MPEG4/ISO/AVC": "h264", "V_VP8": "vp8", "V_VP9": "vp9"}
+
+
+@dataclass(frozen=True)
+class Header:
+    """The only video track of a file.
+
+    Attributes:
+        codec: h264, vp8 or vp9, else the file's own name of it.
+        is_plain: every sample is a frame, and none is turned.
+        size: height and width as stored, in pixels; None if they were not found.
+    """
+
+    codec: str
+    is_plain: bool
+    size: tuple[int, int] | None
+
+
+def read_header(path: Path) -> Header | None:
+    """Return the header; None if it is of another kind, damaged, or not of exactly one video track.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+        if start[:4] == b"\x1a\x45\xdf\xa3":
+            return _matroska(start)
+        if start[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+            return None
+        end = file.seek(0, 2)
+        place = 0
+        while place + 8 <= end:
+            file.seek(place)
+            box = file.read(16)
+            size, kind = struct.unpack_from(">I4s", box)
+            if size == 1 and len(box) == 16:
+                (size,) = struct.unpack_from(">Q", box, 8)
+            size = size or end - place
+            if kind == b"moov":
+                file.seek(place + 8)
+                try:
+                    return _mp4(memoryview(file.read(min(size - 8, MAX_HEADER))))
+                except (struct.error, KeyError, IndexError, ZeroDivisionError):
+                    return None
+            if size < 8:
+                return None
+            place += size
+    return None
+
+
+def _matroska(start: bytes) -> Header | None:
+    cluster = start.find(b"\x1f\x43\xb6\x75")
+    codecs = re.findall(rb"\x86[\x80-\xa0](V_[\w/]+)", start[: max(cluster, 0)])
+    if len(codecs) != 1:
+        return None
+    codec = codecs[0].decode()
+    is_plain = b"\x76\x70" not in start[:cluster]  # no Projection, which may turn the picture
+    size = re.search(rb"\xb0(?:\x81(.)|\x82(..))\xba(?:\x81(.)|\x82(..))", start[:cluster], re.DOTALL)
+    width, height = [int.from_bytes(side, "big") for side in size.groups() if side] if size else (0, 0)
+    return Header(MATROSKA_CODECS.get(codec, codec), is_plain, (height, width) if size else None)
+
+
+def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield kind and content of each box."""
+    place = 0
+    while place + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        if size < 8:
+            return
+        yield kind, data[place + 8 : place + size]
+        place += size
+
+
+def _mp4(moov: memoryview) -> Header | None:
+    movie = dict(_boxes(moov))
+    tracks = [dict(_boxes(content)) for kind, content in _boxes(moov) if kind == b"trak"]
+    media = [(track, dict(_boxes(track[b"mdia"]))) for track in tracks]
+    media = [(track, boxes) for track, boxes in media if boxes[b"hdlr"][8:12] == b"vide"]
+    if len(media) != 1:
+        return None
+    track, boxes = media[0]
+    table = dict(_boxes(dict(_boxes(boxes[b"minf"]))[b"stbl"]))  # of samples
+    codec = bytes(table[b"stsd"][12:16]).decode("latin-1")
+    matrix = struct.unpack_from(">5i", track[b"tkhd"], 52 if track[b"tkhd"][0] else 40)
+    edits = dict(_boxes(track.get(b"edts", memoryview(b"")))).get(b"elst")
+    is_whole = edits is None or _shows_all(edits, _scale(movie[b"mvhd"]), _scale(boxes[b"mdhd"]), table)
+    width, height = struct.unpack_from(">HH", table[b"stsd"], 40)
+    return Header(MP4_CODECS.get(codec, codec), matrix == IDENTITY and is_whole, (height, width))
+
+
+def _scale(box: memoryview) -> int:
+    """Return the units per second of an mvhd or mdhd box."""
+    return struct.unpack_from(">I", box, 20 if box[0] else 12)[0]
+
+
+def _shows_all(edits: memoryview, movie_scale: int, scale: int, table: dict[bytes, memoryview]) -> bool:
+    """Return whether an edit list shows every sample once: it has one part, from the first frame to the last."""
+    entry = ">QqI" if edits[0] else ">IiI"  # length in the movie's units, start in the track's, rate
+    parts = [*struct.iter_unpack(entry, edits[8 : 8 + struct.calcsize(entry) * struct.unpack_from(">I", edits, 4)[0]])]
+    shown = [(length, start) for length, start, _ in parts if start != -1]  # an empty part delays the others
+    if len(shown) != 1 or len(parts) > 2 or any(rate != 1 << 16 for *_, rate in parts):
+        return False
+    length, start = shown[0]
+    runs = [*struct.iter_unpack(">II", table[b"stts"][8:])]  # (samples, units from one to the next)
+    if not runs:
+        return start == length == 0  # samples are in fragments
+    delays = chain.from_iterable(repeat(d, n) for n, d in struct.iter_unpack(">Ii", table.get(b"ctts", b"")[8:]))
+    times = accumulate(chain.from_iterable(repeat(step, n) for n, step in runs), initial=0)
+    first = min((t + delay for t, delay in islice(zip(times, delays, strict=False), FIRST_SAMPLES)), default=0)
+    last = first + sum(n * step for n, step in runs) - runs[-1][1]
+    return start <= first and start + length * scale / movie_scale >= last + runs[-1][1] / 2
