@@ -45,7 +45,7 @@ def test_training_replaces_by_the_same_class_and_reports_once(samples, read_numb
                 assert (clip.label.item(), clip.index.item()) == (samples[row].label, stand_in)
     assert len(caplog.records) == 2
     assert f"{samples[2].path}: no such file" in caplog.text
-    assert f"{samples[3].path}: decord: Invalid data" in caplog.text
+    assert f"{samples[3].path}: decord: " in caplog.text
     assert dataset.failures.in_epoch == 6
 
 

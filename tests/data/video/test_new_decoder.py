@@ -45,7 +45,7 @@ def test_a_new_decoder_reads_and_trains(registered, tmp_path):
         Video(tmp_path / "b.npy", "numpy")
 
     dataset = TrainClips(
-        [Sample(tmp_path / "a.npy", 0), Sample(tmp_path / "a.npy", 1)],
+        [Sample(tmp_path / "a.npy", label, "a.npy") for label in (0, 1)],
         sampling=ClipSampling(4, 2),
         transform=train_transform(32, short_side=(32, 40)),
         decoder="numpy",
