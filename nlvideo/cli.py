@@ -6,7 +6,7 @@ import sys
 import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from uuid import uuid4
 
 import yaml
@@ -22,6 +22,7 @@ from nlvideo.data.module import VideoData
 from nlvideo.evaluation.progress import TestProgress
 from nlvideo.evaluation.report import EvaluationReport
 from nlvideo.files import make_writable_folder
+from nlvideo.parser import Parser
 from nlvideo.task import VideoClassifier
 from nlvideo.training.checkpointing import AtomicIO, PreemptionCheckpoint
 from nlvideo.training.epoch_means import EpochMeans
@@ -31,15 +32,6 @@ from nlvideo.training.run_folder import RunFolder, forget_run, metrics_logger
 from nlvideo.training.sanity_checks import BeforeTraining, FiniteLoss, check_strategy
 from nlvideo.training.throughput import Throughput
 from nlvideo.training.wandb_media import WandbMedia
-
-
-class Parser(LightningArgumentParser):
-    """An argument parser whose error is a line, not a screen of usage."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        lines = [line.strip() for line in message.splitlines() if line.strip()]
-        sys.stderr.write(f"nlvideo: {' '.join(lines)} (--help lists every option)\n")
-        raise SystemExit(2)
 
 
 class VideoCLI(LightningCLI):

@@ -21,6 +21,7 @@ from nlvideo.configuration import configuration
 from nlvideo.cost.count import Cost, count_cost
 from nlvideo.cost.tables import NetworkSpec
 from nlvideo.models import Backbone
+from nlvideo.models.placed_blocks import describe_blocks
 
 # Settings that do not change what a run learns: its key leaves them out.
 NOT_IN_KEY = {
@@ -41,10 +42,11 @@ NOT_IN_KEY_OF = {
 
 @dataclass(frozen=True)
 class Row:
-    """A variant, its resolved configuration, what it costs, and its runs: one for each seed."""
+    """A variant, its resolved configuration, the blocks in its network, what it costs, and a run for each seed."""
 
     variant: Variant
     config: dict[str, Any]
+    blocks: str
     cost: Cost
     runs: tuple[Run, ...]
 
@@ -89,7 +91,7 @@ def make_plan(sweep: Sweep, base: Sequence[str], seeds: Sequence[int]) -> Plan:
 
 
 def _positions(sweep: Sweep, net: Backbone) -> list[Variant]:
-    depths = {name: len(stage.res_blocks) for name, stage in net.stages().items() if hasattr(stage, "res_blocks")}
+    depths = {stage: len(blocks) for stage, blocks in net.residual_blocks().items()}
     for key, stages in sweep.each_position:
         for stage in stages:
             if stage not in depths:
@@ -128,7 +130,7 @@ def _row(sweep: Sweep, variant: Variant, base: Sequence[str], seeds: Sequence[in
                 sets_workers=config["data"]["num_workers"] is not None,
             )
         )
-    return Row(variant, config, cost, tuple(runs))
+    return Row(variant, config, describe_blocks(job.net), cost, tuple(runs))
 
 
 def _slug(name: str) -> str:
@@ -182,7 +184,7 @@ def seconds_per_work(runs: Sequence[Run], output: Path) -> float | None:
 
 def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
     """A row for each variant: what it costs, and what is to do."""
-    table = Table("variant")
+    table = Table("variant", "blocks")
     for name in ("params M", "×", "GMACs", "×", "runs", "finished", "time left"):
         table.add_column(name, justify="right", no_wrap=True)
     base = plan.baseline.cost
@@ -192,6 +194,7 @@ def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
         time = "" if not left else "unknown" if rate is None else duration(left * rate * row.runs[0].work)
         table.add_row(
             Text(row.variant.name),
+            Text(row.blocks),
             f"{row.cost.params / 1e6:.3f}",
             f"{row.cost.params / base.params:.2f}",
             f"{row.cost.gmacs:.3f}",

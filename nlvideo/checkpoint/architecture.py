@@ -61,12 +61,15 @@ def read_architecture(weights: dict[str, Tensor], source: Source, subsampled: bo
     if inserts:
         groups = given.get("temporal_groups", source.frozen_groups if settings["freeze_bn"] == "affine" else 1)
         block = partial(NonLocal, **_read_non_local(weights, source, subsampled, given))
-        settings["after"] = Insert(block, inserts)
+        settings["after"] = {"main": Insert(block, inserts)}
         if groups > 1 and "res3" in inserts:
             # The paper's code cuts clips for the blocks of res3 only, whose maps are the largest.
             others = {stage: indices for stage, indices in inserts.items() if stage != "res3"}
             in_groups = partial(NonLocal, **block.keywords, temporal_groups=groups)
-            settings["after"] = [Insert(in_groups, {"res3": inserts["res3"]}), Insert(block, others)]
+            settings["after"] = {
+                "in_groups": Insert(in_groups, {"res3": inserts["res3"]}),
+                "whole_clip": Insert(block, others),
+            }
     return settings
 
 

@@ -168,8 +168,7 @@ def _is_inner_bias(name: str) -> bool:
 
 def _report(foreign: ExternalWeights, settings: dict[str, Any], notes: list[str], given: dict[str, Any]) -> str:
     source = foreign.source
-    inserts = settings.get("after", [])
-    inserts = inserts if isinstance(inserts, list) else [inserts]
+    inserts = list(settings.get("after", {}).values())
     block = inserts[0].block.keywords if inserts else {}
     assumed = {name: settings[name] for name in ("temporal_stride", "pool1")}
     assumed |= {name: value for name, value in block.items() if name in (*source.block_settings, "temporal_groups")}

@@ -3,8 +3,9 @@
 from nlvideo.models.backbone import Backbone
 from nlvideo.models.head import DualAttentionHead, Head
 from nlvideo.models.insert import insert_blocks
+from nlvideo.models.inserts import Insert
 from nlvideo.models.placement import Placement, resolve_placement
-from nlvideo.models.resnet3d import Insert, ResNet3d
+from nlvideo.models.resnet3d import ResNet3d
 
 __all__ = [
     "Backbone",

@@ -29,7 +29,7 @@ def activation_checkpoint_stages(net: Backbone, stages: Sequence[str]) -> None:
     for name in stages:
         if name not in parts:
             raise ValueError(f"activation_checkpoint_stages: no stage {name!r}; expected some of {', '.join(parts)}")
-        for module in regions(parts[name]):
+        for module in regions(net, name):
             module.forward = partial(_forward, module, module.forward)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,6 +35,13 @@ class Backbone(nn.Module):
     def stages(self) -> dict[str, nn.Module]:
         """Its parts by name, in the order in which a clip goes through them: the rows of a table of costs."""
         return dict(self.named_children())
+
+    def residual_blocks(self) -> dict[str, Sequence[nn.Module]]:
+        """Return the residual blocks of each stage that is made of them, by the names of `stages`.
+
+        A stage that is missing is compiled, recomputed and counted as one piece.
+        """
+        return {}
 
     def bare(self) -> "Backbone":
         """The same network, newly made, without blocks: what a table of costs compares it with. To be overridden where

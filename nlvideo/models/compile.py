@@ -15,10 +15,11 @@ def compile_blocks(net: Backbone, backend: str = "inductor") -> None:
     # A network has more kinds of residual blocks, in training and in evaluation, than PyTorch's 8 variants of a
     # function; beyond them it would silently stop compiling.
     torch._dynamo.config.recompile_limit = 64
-    for part in net.stages().values():
-        for module in regions(part):
+    for stage in net.stages():
+        for module in regions(net, stage):
             module.forward = partial(torch.compile(type(module).forward, backend=backend), module)
 
 
-def regions(part: nn.Module) -> Sequence[nn.Module]:
-    return getattr(part, "res_blocks", [part])
+def regions(net: Backbone, stage: str) -> Sequence[nn.Module]:
+    """Return the residual blocks of a stage, or the stage itself if it is not made of them."""
+    return net.residual_blocks().get(stage, [net.stages()[stage]])

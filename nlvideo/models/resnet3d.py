@@ -4,8 +4,7 @@ Letters: B clips, T frames, H x W pixels or places; K classes.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pytorchvideo.models.resnet import ResStage
@@ -13,12 +12,13 @@ from pytorchvideo.models.stem import create_res_basic_stem
 from pytorchvideo.models.weight_init import init_net_weights
 from torch import Tensor, nn
 
-from nlvideo.blocks import Block, NonLocal, SqueezeExcite
+from nlvideo.blocks import SqueezeExcite
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
 from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
 from nlvideo.models.head import Head
-from nlvideo.models.placement import STAGES, Placement, resolve_placement
+from nlvideo.models.inserts import Insert, named_inserts
+from nlvideo.models.placement import STAGES, resolve_placement
 from nlvideo.models.residual import Arch, Residual, ResidualBlock
 
 TemporalStride = Literal[1, 4]
@@ -27,19 +27,6 @@ FreezeBN = Literal["none", "statistics", "affine"]
 Position = Literal["standard", "pre", "post", "identity"]
 
 DEPTHS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
-
-
-@dataclass(frozen=True)
-class Insert:
-    """What fills a plug and where.
-
-    Attributes:
-        block: a Block class, or a factory that takes the number of channels.
-        at: where, see `resolve_placement`.
-    """
-
-    block: Callable[[int], Block] = NonLocal
-    at: Placement = "none"
 
 
 class ResNet3d(Backbone):
@@ -71,8 +58,8 @@ class ResNet3d(Backbone):
         freeze_bn: of all batch norms, blocks' included; to go on from a trained network with few clips a GPU.
             ``statistics`` keeps their means and variances and trains their weights. ``affine`` has a frozen scale and
             shift in their place, into which ``init_from`` folds the trained statistics.
-        after: blocks behind a residual block: where non-local blocks stand. A list has blocks of several kinds, each
-            with its place.
+        after: blocks behind a residual block, where non-local blocks stand: each kind by a name of your choice. An
+            `Insert` alone is one kind, called ``main``.
         branch: blocks at the end of a residual branch, before the sum: where squeeze-and-excitation stands.
         branch_position: moves the blocks of `branch` (Hu et al. 2018, Fig. 5): ``standard``; ``pre``, before the
             residual branch; ``post``, after sum and ReLU; ``identity``, on the shortcut.
@@ -96,11 +83,12 @@ class ResNet3d(Backbone):
         zero_init_residual: bool = True,
         dropout: float = 0.5,
         freeze_bn: FreezeBN = "none",
-        after: Insert | list[Insert] = Insert(NonLocal),
+        after: dict[str, Insert] = {},  # noqa: B006 (never changed; jsonargparse takes no read-only mapping)
         branch: Insert = Insert(SqueezeExcite),
         branch_position: Position = "standard",
         head: Callable[[int, int, float], Head] = Head,
     ):
+        after = named_inserts(after)
         super().__init__(num_classes, locals())
         self._pool1_padded = pool1 == "padded"
         check_choice("arch", arch, Arch)
@@ -150,12 +138,12 @@ class ResNet3d(Backbone):
                 if getattr(norm, "block_final_bn", False):
                     nn.init.ones_(norm.weight)
 
-        inserts = [("after", insert) for insert in (after if isinstance(after, list) else [after])]
+        inserts = [("after", insert) for insert in after.values()]
         inserts.append(("branch" if branch_position == "standard" else branch_position, branch))
         for plug, insert in inserts:
-            for name, indices in resolve_placement(insert.at, depths).items():
+            for stage, indices in resolve_placement(insert.at, depths).items():
                 for i in indices:
-                    self.stages()[name].res_blocks[i].fill(plug, insert.block)
+                    self.residual_blocks()[stage][i].fill(plug, insert.block)
         self.freeze_bn = freeze_bn
         if freeze_bn == "affine":
             freeze_batch_norms(self)
@@ -170,8 +158,11 @@ class ResNet3d(Backbone):
     def stages(self) -> dict[str, nn.Module]:
         return dict(zip(("stem", "res2", "pool2", "res3", "res4", "res5", "head"), self.blocks, strict=True))
 
+    def residual_blocks(self) -> dict[str, Sequence[nn.Module]]:
+        return {name: stage.res_blocks for name, stage in self.stages().items() if name in STAGES}
+
     def bare(self) -> "ResNet3d":
-        return type(self)(**{**self._init_args, "after": [], "branch": Insert(), "head": Head})
+        return type(self)(**{**self._init_args, "after": {}, "branch": Insert(), "head": Head})
 
     def forward(self, video: Tensor) -> Tensor:
         """[B, 3, T, H, W] -> [B, K]."""

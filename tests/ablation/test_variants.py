@@ -60,9 +60,9 @@ def test_published_numbers_stand_beside_the_papers_network_alone():
 def test_a_grid_has_every_position_of_any_depth():
     sweep = read_sweep(SWEEPS / "placement_grid.yaml")
     plan = make_plan(sweep, [*DEMO, "--model.net.depth=[1, 1, 3, 1]"], [0])
-    placed = {row.variant.name: row.config["model"]["net"]["init_args"]["after"]["at"] for row in plan.rows}
-    expected = {"res2": [0], "res3": [0], "res4": [0, 1, 2], "res5": [0]}
-    assert placed == {"plain": "none"} | {f"{s}[{i}]": {s: [i]} for s, indices in expected.items() for i in indices}
+    places = [("res2", 0), ("res3", 0), ("res4", 0), ("res4", 1), ("res4", 2), ("res5", 0)]
+    expected = {f"{stage}[{i}]": f"NonLocal {stage}[{i}]" for stage, i in places}
+    assert {row.variant.name: row.blocks for row in plan.rows} == {"plain": "none", **expected}
 
 
 def test_a_grid_over_a_stage_that_is_not_there(tmp_path):
@@ -81,7 +81,9 @@ def test_dotted_and_nested_overrides_are_the_same(tmp_path):
     first, second = make_plan(read_sweep(path), DEMO, [0]).rows
     assert first.config == second.config
     assert first.runs[0].key == second.runs[0].key
-    assert first.config["model"]["net"]["init_args"]["after"]["block"]["init_args"]["init_scale"] == 1.0  # the base's
+    assert (
+        first.config["model"]["net"]["init_args"]["after"]["main"]["block"]["init_args"]["init_scale"] == 1.0
+    )  # the base's
     assert (first.config["model"]["optimizer"]["lr"], first.config["data"]["crop_padding"]) == (0.5, 1)
 
 

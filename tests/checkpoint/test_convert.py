@@ -71,11 +71,11 @@ def test_the_same_logits(case, foreign_net, clip, tmp_path):
     depth = {R50: 50, R101: 101}.get(theirs.depths, list(theirs.depths))
     assert (config["arch"], config["depth"], config["width"]) == (theirs.arch, depth, theirs.width)
     if theirs.affine:
-        in_res3, others = config["after"]
+        in_res3, others = config["after"].values()
         assert (in_res3["at"], others["at"]) == ({"res3": [1]}, {"res4": [0]})
         assert in_res3["block"]["init_args"]["temporal_groups"] == 4
     elif theirs.at:
-        assert config["after"]["at"] == {f"res{stage}": list(where) for stage, where in theirs.at.items()}
+        assert config["after"]["main"]["at"] == {f"res{stage}": list(where) for stage, where in theirs.at.items()}
 
 
 @pytest.mark.parametrize("at", [{}, {3: 1, 4: 0}], ids=["plain", "non-local"])
@@ -137,7 +137,7 @@ def test_the_file_says_its_pairwise_function(foreign_net, clip, tmp_path):
     theirs = foreign_net("slowfast", at=TWO, pairwise="dot_product")
     theirs(clip())
     net = convert(theirs.save(tmp_path / "x.pyth", cfg="NONLOCAL:\n  INSTANTIATION: dot_product\n"))
-    assert net.config()["init_args"]["after"]["block"]["init_args"]["pairwise"] == "dot_product"
+    assert net.config()["init_args"]["after"]["main"]["block"]["init_args"]["pairwise"] == "dot_product"
 
 
 def test_the_report_explains_every_entry(foreign_net, clip, tmp_path):

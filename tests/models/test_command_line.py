@@ -1,21 +1,30 @@
 """What a user types about blocks and their places reaches the network."""
 
+import re
+
 import pytest
-from jsonargparse import ArgumentParser
+import yaml
 
 from nlvideo import blocks, load
 from nlvideo.__main__ import main
 from nlvideo.models import Backbone, DualAttentionHead
+from nlvideo.models.placed_blocks import placed_blocks
+from nlvideo.parser import Parser
 
 SMALL = ["--net=ResNet3d", "--net.depth=[1, 2, 2, 1]", "--net.width=4", "--net.num_classes=5"]
 DUAL = "{block: {class_path: DualAttention, init_args: {time_kernel: 3}}, at: {res5: 1}}"
-SEVERAL = f"[{{block: NonLocal, at: {{res3: 2}}}}, {DUAL}]"
+SEVERAL = f"{{early: {{block: NonLocal, at: {{res3: 2}}}}, late: {DUAL}}}"
 
 
 def parsed(*arguments):
-    parser = ArgumentParser(exit_on_error=False)
+    """The network; what --print_config writes of it is read again, and must be the same."""
+    parser = Parser(exit_on_error=False)
+    parser.add_argument("-c", action="config")
     parser.add_argument("--net", type=Backbone)
-    return parser.instantiate(parser.parse_args([*SMALL, *arguments])).net
+    config = parser.parse_args([*SMALL, *map(str, arguments)])
+    printed = parser.dump(config, skip_unset=False)
+    assert parser.dump(parser.parse_string(printed), skip_unset=False) == printed
+    return parser.instantiate(config).net
 
 
 def filled(net, plug):
@@ -47,9 +56,76 @@ def test_several_kinds():
     assert len(filled(net, "branch")) == 6
 
 
-def test_a_dotted_override_changes_the_last_of_several():
-    net = parsed(f"--net.after={SEVERAL}", "--net.after.at={res4: [0]}")
-    assert filled(net, "after") == {"res3.0": "NonLocal", "res3.1": "NonLocal", "res4.0": "DualAttention"}
+@pytest.fixture
+def bases(tmp_path):
+    """Recipes whose networks have no, one and several kinds of blocks."""
+    contents = {
+        "no": "none",
+        "one": {"block": {"class_path": "NonLocal", "init_args": {"pairwise": "gaussian"}}, "at": {"res3": 2}},
+        "several": yaml.safe_load(SEVERAL),
+        "change": {"late": {"at": {"res4": [0]}}},
+    }
+    for name, after in contents.items():
+        net = {"class_path": "ResNet3d", "init_args": {"after": after}}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"net": net}))
+    return {name: f"-c={tmp_path / name}.yaml" for name in contents}
+
+
+BOTH = {"NonLocal": {"res3": [0, 1]}, "DualAttention": {"res5": [0]}}
+
+
+@pytest.mark.parametrize(
+    ("files", "overrides", "expected"),
+    [
+        ("no", ["--net.after.at={res4: 1}"], {"NonLocal": {"res4": [1]}}),
+        ("one", ["--net.after.at={res4: 1}"], {"NonLocal": {"res4": [1]}}),
+        ("one", ["--net.after={at: {res4: 1}}"], {"NonLocal": {"res4": [1]}}),
+        ("one", ["--net.after.block=DualAttention"], {"DualAttention": {"res3": [0, 1]}}),
+        ("one", ["--net.after.x.block=DualAttention", "--net.after.x.at={res5: 1}"], BOTH),
+        ("several", [], BOTH),
+        ("several", ["--net.after.early.at=none"], {"DualAttention": {"res5": [0]}}),
+        ("several", ["--net.after={early: {at: none}}"], {"DualAttention": {"res5": [0]}}),
+        ("several", ["--net.after.late.block=NonLocal"], {"NonLocal": {"res3": [0, 1], "res5": [0]}}),
+        ("several change", [], {**BOTH, "DualAttention": {"res4": [0]}}),
+        ("several", ["--net.after=none", "--net.after.at={res4: 1}"], {"NonLocal": {"res4": [1]}}),
+        ("one no", [], {}),
+        ("one no several", [], BOTH),
+        ("one", ["--net.after={main: {at: none}, x: {block: NonLocal, at: {res4: 1}}}"], {"NonLocal": {"res4": [1]}}),
+        *((files, ["--net.after=none"], {}) for files in ("no", "one", "several", "several change")),
+    ],
+)
+def test_each_key_changes_the_kind_of_block_that_it_names(files, overrides, expected, bases):
+    net = parsed(*(bases[name] for name in files.split()), *overrides)
+    assert placed_blocks(net) == expected
+
+
+def test_options_of_one_kind_and_of_one_among_several(bases):
+    block = parsed(bases["one"], "--net.after.block.subsample=false").residual_blocks()["res3"][0].after
+    assert (block.pairwise, block.subsample) == ("gaussian", False)
+    net = parsed(bases["several"], "--net.after.early.block.pairwise=concatenation")
+    assert net.residual_blocks()["res3"][0].after.pairwise == "concatenation"
+    assert net.residual_blocks()["res5"][0].after.branches.position_in[0].kernel_size == (3, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "override", "words"),
+    [
+        ("several", "--net.after.at=none", "after.at: .* give after.early.at or after.late.at, or 'after none' for"),
+        ("several", "--net.after={at: none}", "after.at: there are several kinds of blocks; give after.early.at or"),
+        ("several", "--net.after.block.bias=false", "give after.early.block.bias or after.late.block.bias"),
+        ("one several", "--net.width=4", "should main stand beside early and late"),
+        ("several one", "--net.width=4", "after.at: there are several kinds of blocks; give after.early.at or"),
+        ("several", "--net.after.erly.at=none", "no kind of blocks 'erly'; expected early or late, or first"),
+        ("several", "--net.after={erly: {at: none}}", "no kind of blocks 'erly'; expected early or late, or first"),
+        ("one", "--net.after.blok.bias=false", "no kind of blocks 'blok'; expected main"),
+        ("one", "--net.after=nl5", "after: expected none, {at: nl5} or kinds of blocks by name, got 'nl5'"),
+        ("several", "--net.after.a-b.block=NonLocal", "'a-b' cannot name a kind of block"),
+    ],
+)
+def test_a_key_that_names_no_kind_or_several_is_an_error(files, override, words, bases, capsys):
+    with pytest.raises((SystemExit, ValueError)) as raised:
+        parsed(*(bases[name] for name in files.split()), override)
+    assert re.search(words, f"{raised.value} {capsys.readouterr().err}")
 
 
 @pytest.mark.parametrize(
@@ -72,7 +148,7 @@ def test_the_head():
     [
         ["--model.net.branch.at=all"],
         ["--model.net.branch.at=all", "--model.net.arch=i3d", "--model.net.branch_position=identity"],
-        [f"--model.net.after={SEVERAL}", "--model.net.head=DualAttentionHead"],
+        ["--model.net.after=none", f"--model.net.after={SEVERAL}", "--model.net.head=DualAttentionHead"],
     ],
     ids=["SE-C2D", "SE-I3D", "several kinds"],
 )

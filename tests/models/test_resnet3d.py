@@ -160,7 +160,7 @@ def test_plugs_stand_where_the_equations_say(i, position, equation):
 
 
 def test_several_kinds_of_blocks_stand_after_residual_blocks():
-    net = narrow(after=[Insert(blocks.NonLocal, {"res3": 2}), Insert(blocks.DualAttention, {"res5": [0]})])
+    net = narrow(after={"early": Insert(at={"res3": 2}), "late": Insert(blocks.DualAttention, {"res5": [0]})})
     kinds = {
         name: [type(block.after).__name__ for block in net.stages()[name].res_blocks]
         for name in ("res3", "res4", "res5")
@@ -170,7 +170,7 @@ def test_several_kinds_of_blocks_stand_after_residual_blocks():
 
 def test_two_blocks_in_one_plug_are_an_error():
     with pytest.raises(ValueError, match="plug 'after' is filled twice"):
-        narrow(after=[Insert(at={"res3": 2}), Insert(blocks.DualAttention, {"res3": [1]})])
+        narrow(after={"x": Insert(at={"res3": 2}), "y": Insert(blocks.DualAttention, {"res3": [1]})})
 
 
 def test_bare_is_the_network_without_blocks():
@@ -221,7 +221,7 @@ def test_impossible_settings_name_the_possible_ones(settings, words):
         {"arch": "i3d", "temporal_stride": 4, "after": Insert(at={"res3": [0, -1], "res4": 1})},
         {"residual": "basic", "branch": Insert(blocks.SqueezeExcite, "all")},
         {"after": Insert(functools.partial(blocks.NonLocal, pairwise="dot_product", norm="affine"), {"res3": 1})},
-        {"after": [Insert(at={"res3": 1}), Insert(blocks.DualAttention, {"res5": 1})]},
+        {"after": {"early": Insert(at={"res3": 1}), "late": Insert(blocks.DualAttention, {"res5": 1})}},
         {"branch": Insert(blocks.SqueezeExcite, "all"), "branch_position": "pre"},
         {"head": functools.partial(DualAttentionHead, auxiliary=True, time_kernel=3)},
     ],

@@ -1,0 +1,46 @@
+"""Which blocks stand in a network, read from the network itself."""
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from nlvideo.blocks import Block
+from nlvideo.models.backbone import Backbone
+
+
+def placed_blocks(net: Backbone) -> dict[str, dict[str, list[int]]]:
+    """Return the blocks in a network: by kind and stage, the indices of their residual blocks.
+
+    A kind is a class and, except behind a residual block, the place in it: ``NonLocal``, ``SqueezeExcite at branch``.
+    Blocks outside of residual blocks have no indices.
+    """
+    residual_blocks = net.residual_blocks()
+    found: dict[str, dict[str, list[int]]] = {}
+    for stage, part in net.stages().items():
+        for index, module in enumerate(residual_blocks.get(stage, [part])):
+            for path, block in _outermost(module, ""):
+                kind = type(block).__name__
+                if stage not in residual_blocks:
+                    found.setdefault(kind, {}).setdefault(stage, [])
+                    continue
+                kind += "" if path in ("", "after") else f" at {path}"
+                found.setdefault(kind, {}).setdefault(stage, []).append(index)
+    return found
+
+
+def describe_blocks(net: Backbone) -> str:
+    """Return `placed_blocks` as text: ``NonLocal res3[1, 3] res4[1, 3, 5]``, or ``none``."""
+    kinds = [
+        " ".join([kind, *(f"{stage}{indices or ''}" for stage, indices in stages.items())])
+        for kind, stages in placed_blocks(net).items()
+    ]
+    return "; ".join(kinds) or "none"
+
+
+def _outermost(module: nn.Module, path: str) -> Iterator[tuple[str, Block]]:
+    """Yield the blocks in a module and their paths, without the blocks that they are made of."""
+    if isinstance(module, Block):
+        yield path, module
+        return
+    for name, child in module.named_children():
+        yield from _outermost(child, f"{path}.{name}" if path else name)

@@ -1,0 +1,59 @@
+"""The command line's parser: errors are a line, and kinds of blocks are merged by name."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser
+
+from nlvideo.models.inserts import key_with_kind, merge_inserts
+
+
+class Parser(LightningArgumentParser):
+    """LightningCLI's parser.
+
+    jsonargparse parses the arguments of a class in a parser of the same kind, where `namespace` holds what they were
+    before. In those of a network, the settings of ``after`` are merged by `merge_inserts`: jsonargparse alone would
+    replace the whole mapping by one of a YAML file, and knows no shorthand.
+    """
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        lines = [line.strip() for line in message.splitlines() if line.strip()]
+        sys.stderr.write(f"nlvideo: {' '.join(lines)} (--help lists every option)\n")
+        raise SystemExit(2)
+
+    def parse_object(self, obj: Namespace | dict[str, Any], namespace: Namespace | None = None, **options) -> Namespace:
+        if "after" in obj and self._has_inserts():
+            override = obj["after"]
+            if isinstance(override, str):
+                override = yaml.safe_load(override)
+            if isinstance(override, Namespace):
+                override = vars(override)
+            obj = Namespace({**vars(Namespace(obj)), "after": merge_inserts(self._inserts(namespace), override)})
+        return super().parse_object(obj, namespace, **options)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Namespace | None = None, **options) -> Namespace:
+        if self._has_inserts():
+            before = self._inserts(namespace)
+            args = [self._with_kind(arg, before) for arg in args]
+            namespace = Namespace({**vars(namespace or Namespace()), "after": before})
+        return super().parse_args(args, namespace, **options)
+
+    def _has_inserts(self) -> bool:
+        try:
+            return isinstance(self.get_default("after"), dict)
+        except KeyError:
+            return False
+
+    def _inserts(self, namespace: Namespace | None) -> Mapping[str, Any]:
+        before = (namespace or {}).get("after")
+        return self.get_default("after") if before is None else before
+
+    @staticmethod
+    def _with_kind(arg: str, before: Mapping[str, Any]) -> str:
+        key, equals, value = arg.partition("=")
+        if not key.startswith("--after."):
+            return arg
+        return f"--after.{key_with_kind(before, key.removeprefix('--after.'))}{equals}{value}"
