@@ -73,10 +73,11 @@ def said_in(header: str, family: str) -> dict[str, Any]:
         changes["model"] |= {"optimizer": {"lr": 0.0025, "base_batch": 16}, "precise_bn": None}
         changes["data"]["batch_size"] = 2
         if blocks:
-            net["after"] = [
-                {"block": {**block, "init_args": {"temporal_groups": 4, "norm": "none"}}, "at": {"res3": [1, 3]}},
-                {"block": {**block, "init_args": {"norm": "none"}}, "at": {"res4": [1, 3, 5]}},
-            ]
+            in_groups = {**block, "init_args": {"temporal_groups": 4, "norm": "none"}}
+            net["after"] = {
+                "in_groups": {"block": in_groups, "at": {"res3": [1, 3]}},
+                "whole_clip": {"block": {**block, "init_args": {"norm": "none"}}, "at": {"res4": [1, 3, 5]}},
+            }
     if family == "slowfast" and "from scratch" in network:
         cosine = {"name": "cosine", "warmup": 34, "warmup_start": 0.1, "cosine_after_warmup": False}
         changes["model"] |= {"optimizer": {"lr": 0.1}, "schedule": cosine}

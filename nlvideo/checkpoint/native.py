@@ -5,6 +5,7 @@ its clips were cut and normalised. Nothing in it is executed: tensors are read w
 network is built from classes of nlvideo and of modules that the user names, see `nlvideo.checkpoint.rebuild`.
 """
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,8 @@ def build(config: dict[str, Any]) -> Backbone:
     """
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--net", type=Backbone)
-    return parser.instantiate(parser.parse_object({"net": config})).net
+    # A copy, since jsonargparse writes what it has read into mappings.
+    return parser.instantiate(parser.parse_object({"net": copy.deepcopy(config)})).net
 
 
 def check_same_network(net: Backbone, checkpoint: dict[str, Any], path: Path) -> None:

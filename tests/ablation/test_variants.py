@@ -35,6 +35,20 @@ def test_every_shipped_sweep_can_be_run(path):
     assert len({run.key for run in all_runs([plan])}) == len(plan.rows)  # no two variants are the same
 
 
+def test_the_baseline_of_a_sweep_has_no_blocks_on_a_base_with_several_kinds():
+    """Of every sweep, since an override of ``after.at`` would reach one kind of block alone."""
+    plain = make_plan(
+        sweep_of_settings(["model.net.after=none"], "plain"), [f"-c={ROOT}/configs/nln/nl_i3d_r50_32x4.yaml"], [0]
+    )
+    assert plain.baseline.blocks == "none"
+    for path in set(SWEEPS.rglob("*.yaml")) - {SWEEPS / "se.yaml"}:
+        sweep = read_sweep(path)
+        (baseline,) = (variant for variant in sweep.variants if variant.name == sweep.baseline)
+        overrides = dict(baseline.overrides)
+        net = yaml.safe_load(overrides.get("model.net", "{}"))
+        assert overrides.get("model.net.after", net.get("after")) == "none", path
+
+
 def test_shipped_sweeps_open_with_their_command():
     for path in SWEEPS.rglob("*.yaml"):
         opening = path.read_text().partition("about:")[0]

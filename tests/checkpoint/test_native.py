@@ -185,6 +185,8 @@ def test_normalise_takes_a_number_or_one_a_channel():
 def test_another_network_names_what_differs(saved, tmp_path):
     net, path = saved
     other = narrow(after=Insert(partial(NonLocal, pairwise="gaussian", init_scale=1.0), {"res3": 1}))
-    with pytest.raises(ValueError, match=r"after\.block\.pairwise is dot_product there and gaussian here.*init_from"):
+    with pytest.raises(
+        ValueError, match=r"after\.main\.block\.pairwise is dot_product there and gaussian here.*init_from"
+    ):
         checkpoint.check_same_network(other, checkpoint.read(path), path)
     checkpoint.check_same_network(net, checkpoint.read(path), path)
