@@ -90,7 +90,8 @@ def check_script(arguments: list[str], capsys, monkeypatch) -> None:
         return
     options, overrides = module.build_parser().parse_known_args(arguments[1:])
     if overrides:  # those of `nlvideo fit`, which tools/cost.py and tools/ablate.py take too
-        printed_config(["fit", "-c", options.config[0], "--data.num_classes=2", *overrides], capsys)
+        configs = [argument for path in options.config for argument in ("-c", path)]
+        printed_config(["fit", *configs, "--data.num_classes=2", *overrides], capsys)
 
 
 @pytest.mark.parametrize("command", all_commands())
