@@ -15,7 +15,7 @@ ALLOWED = {
     "blocks": {"torch", "nlvideo.ops"},
     "models": {"torch", "pytorchvideo", "nlvideo.blocks", "nlvideo.ops"},
     "data": {"torch", "torchvision", "lightning", "numpy", "pandas", "PIL", "nlvideo.files"},
-    "data/video": {"torch", "numpy", "PIL", "av", "decord"},
+    "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
     "visitors": {"numpy", "matplotlib", "sklearn", "nlvideo.data.prepare"},
 }

@@ -24,7 +24,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     size = rng.choice([1, 20, 500, 5000])
     how = rng.choice(["flip", "cut off", "remove", "zero", "put in"])
     if how == "flip":
-        for _ in range(size // 10 + 1):
+        for _ in range(size // 10 + 1 if place < len(data) else 0):
             data[rng.randrange(place, len(data))] = rng.randrange(256)
     elif how == "cut off":
         del data[place:]

@@ -1,5 +1,6 @@
 """The interface of a decoder: a `Reader` is an open video that yields frames by number."""
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -53,6 +54,11 @@ class Reader(ABC):
     num_frames: int
     fps: float
     size: tuple[int, int]
+
+    @classmethod
+    def check_usable(cls) -> None:
+        """Raise ImportError, OSError or RuntimeError if the decoder is not installed or cannot work here."""
+        importlib.import_module(cls.module)
 
     @abstractmethod
     def __init__(self, path: Path): ...

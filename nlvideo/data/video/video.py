@@ -1,6 +1,5 @@
 """`Video`: open a file or a folder of images with the first decoder that reads it, and return frames by number."""
 
-import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -16,11 +15,14 @@ from nlvideo.data.video.decord import DecordReader
 from nlvideo.data.video.images import ImageReader
 from nlvideo.data.video.pyav import PyavReader
 from nlvideo.data.video.reader import Box, Prepare, Reader, ReadError
+from nlvideo.data.video.torchcodec import TorchcodecCudaReader, TorchcodecReader
 
 # A new decoder is one line here.
 READERS: dict[str, type[Reader]] = {
     "decord": DecordReader,
     "pyav": PyavReader,
+    "torchcodec": TorchcodecReader,
+    "torchcodec_cuda": TorchcodecCudaReader,
 }
 AUTO = ("decord", "pyav")  # in the order in which they try
 
@@ -153,17 +155,16 @@ def _assemble(chunks: Iterable[Tensor], count: int, prepare: Prepare | None) -> 
 
 
 def check_decoder(decoder: Decoder) -> None:
-    """Raise ValueError if there is no such decoder, or if it is not installed."""
+    """Raise ValueError if there is no such decoder, or if it cannot work here."""
     if decoder == "auto":
         return
     if decoder not in READERS:
         raise ValueError(f"decoder {decoder!r}: expected one of auto, {', '.join(READERS)}")
-    module = READERS[decoder].module
     try:
-        importlib.import_module(module)
-    except (ImportError, RuntimeError, OSError) as error:  # torchcodec's is a RuntimeError if FFmpeg is missing
+        READERS[decoder].check_usable()
+    except (ImportError, OSError, RuntimeError) as error:
         message = str(error).strip().partition("\n")[0]
-        raise ValueError(f"decoder {decoder}: {module} cannot be imported ({message}); pip install {module}") from error
+        raise ValueError(f"decoder {decoder}: {message}; pip install {READERS[decoder].module}") from error
 
 
 def summarize_decoders(paths: Iterable[Path], decoder: Decoder = "auto", *, at_most: int = 20) -> str:
