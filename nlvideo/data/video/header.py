@@ -103,7 +103,9 @@ def _mp4(moov: memoryview) -> Header | None:
     edits = dict(_boxes(track.get(b"edts", memoryview(b"")))).get(b"elst")
     is_whole = edits is None or _shows_all(edits, _scale(movie[b"mvhd"]), _scale(boxes[b"mdhd"]), table)
     width, height = struct.unpack_from(">HH", table[b"stsd"], 40)
-    return Header(MP4_CODECS.get(codec, codec), matrix == IDENTITY and is_whole, (height, width))
+    return Header(
+        MP4_CODECS.get(codec, codec), matrix == IDENTITY and is_whole, (height, width) if height and width else None
+    )
 
 
 def _scale(box: memoryview) -> int:

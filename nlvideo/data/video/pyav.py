@@ -49,10 +49,10 @@ class PyavReader(Reader):
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        header = read_header(self._path)
-        if header and not header.is_plain:  # it may be turned
+        codec, header = self._stream.codec_context, read_header(self._path)
+        if not (codec.height and codec.width) or (header and not header.is_plain):  # unknown, or turned perhaps
             return tuple(next(self.chunks([0], None)).shape[-2:])
-        return self._stream.codec_context.height, self._stream.codec_context.width
+        return codec.height, codec.width
 
     def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
         frames = (f for key, same in groupby(numbers, self._key_before) for f in self._frames_from(key, [*same]))

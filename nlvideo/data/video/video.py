@@ -48,11 +48,12 @@ class Video:
 
     Raises:
         DecodeError: there is no such file, or no decoder can open it.
+        ValueError: there is no such decoder.
     """
 
     def __init__(self, path: str | Path, decoder: Decoder = "auto"):
         self.path = Path(path)
-        self._untried = [*AUTO] if decoder == "auto" else [decoder]
+        self._untried = _readers(decoder)
         self._refusals: list[str] = []
         try:
             is_folder = self.path.is_dir()
@@ -60,7 +61,8 @@ class Video:
                 raise DecodeError(f"{path}: no such file")
         except OSError as error:  # a folder without permission, a name too long, a network disk that is away
             raise DecodeError(f"{path}: {error.strerror}") from error
-        self._readers = [ImageReader] if is_folder else [READERS[name] for name in self._untried]
+        if is_folder:
+            self._untried = [ImageReader]
         self._open_next()
 
     @property
@@ -111,15 +113,22 @@ class Video:
 
     def _open_next(self) -> None:
         try:
-            self._reader = self._readers.pop(0)(self.path)
+            self._reader = self._untried.pop(0)(self.path)
         except (ReadError, OSError) as error:
             self._refuse(error)
 
     def _refuse(self, error: Exception) -> None:
         self._refusals.append(str(error.strerror if isinstance(error, OSError) else error))
-        if not self._readers:
+        if not self._untried:
             raise DecodeError(f"{self.path}: {'; '.join(self._refusals)}") from error
         self._open_next()
+
+
+def _readers(decoder: Decoder) -> list[type[Reader]]:
+    """Return those that try, in turn."""
+    if decoder != "auto" and decoder not in READERS:
+        raise ValueError(f"decoder {decoder!r}: expected one of auto, {', '.join(READERS)}")
+    return [READERS[name] for name in (AUTO if decoder == "auto" else (decoder,))]
 
 
 def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box | None) -> Tensor:
@@ -157,14 +166,13 @@ def _assemble(chunks: Iterable[Tensor], count: int, prepare: Prepare | None) -> 
 def check_decoder(decoder: Decoder) -> None:
     """Raise ValueError if there is no such decoder, or if it cannot work here."""
     if decoder == "auto":
-        return
-    if decoder not in READERS:
-        raise ValueError(f"decoder {decoder!r}: expected one of auto, {', '.join(READERS)}")
+        return  # whichever is there
+    [reader] = _readers(decoder)
     try:
-        READERS[decoder].check_usable()
+        reader.check_usable()
     except (ImportError, OSError, RuntimeError) as error:
         message = str(error).strip().partition("\n")[0]
-        raise ValueError(f"decoder {decoder}: {message}; pip install {READERS[decoder].module}") from error
+        raise ValueError(f"decoder {decoder}: {message}; pip install {reader.module}") from error
 
 
 def summarize_decoders(paths: Iterable[Path], decoder: Decoder = "auto", *, at_most: int = 20) -> str:

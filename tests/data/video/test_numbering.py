@@ -64,11 +64,11 @@ def check_numbers(path, decoder, expected, read_numbers):
     """All in one open file, and some in files opened for them."""
     video = Video(path, decoder)
     assert video.num_frames == len(expected)
-    assert read_numbers(video.frames(np.arange(len(expected))), time_dim=-4) == expected
+    assert read_numbers(video.frames(np.arange(len(expected))).cpu(), time_dim=-4) == expected
     last = len(expected) - 1
     for wanted in ([0], [min(25, last)], [*range(7, last, 8)], [last]):
         frames = Video(path, decoder).frames(np.array(wanted))
-        assert read_numbers(frames, time_dim=-4) == [expected[i] for i in wanted]
+        assert read_numbers(frames.cpu(), time_dim=-4) == [expected[i] for i in wanted]
 
 
 def check_all_decoders(path, decoders, expected, read_numbers):

@@ -85,11 +85,13 @@ def test_the_line_that_says_which_decoders_read(numbered, tmp_path, encode):
     assert summarize_decoders(paths, at_most=1) == "decoders of the first 1 videos: decord 1"
 
 
-def test_a_decoder_that_is_unknown_or_not_installed_is_an_error(monkeypatch):
+def test_a_decoder_that_is_unknown_or_not_installed_is_an_error(numbered, monkeypatch):
     check_decoder("auto")
     check_decoder("pyav")
     with pytest.raises(ValueError, match="decoder 'ffmpeg': expected one of auto, decord, pyav"):
         check_decoder("ffmpeg")
+    with pytest.raises(ValueError, match="decoder 'ffmpeg': expected one of auto, decord, pyav"):
+        Video(numbered, "ffmpeg")
     monkeypatch.setitem(sys.modules, "decord", None)
     with pytest.raises(ValueError, match=r"decoder decord: .*decord.*; pip install decord"):
         check_decoder("decord")
