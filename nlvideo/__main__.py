@@ -43,9 +43,9 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         if args[0] == "predict":
-            from nlvideo.evaluation import predict
+            from nlvideo import predict_cli
 
-            predict.main(args[1:])
+            predict_cli.main(args[1:])
         else:
             from nlvideo import cli
 

@@ -19,8 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from nlvideo import checkpoint
 from nlvideo.console import PLAIN
 from nlvideo.data.module import VideoData
-from nlvideo.evaluation.progress import TestProgress
-from nlvideo.evaluation.report import EvaluationReport
+from nlvideo.evaluation.report import ResultsFolder
 from nlvideo.files import make_writable_folder
 from nlvideo.parser import Parser
 from nlvideo.task import VideoClassifier
@@ -202,10 +201,7 @@ class VideoCLI(LightningCLI):
             callbacks = [BeforeTraining(self.folder), guard, EpochMeans(), *callbacks, Throughput(), best, last]
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
         else:
-            callbacks.append(EvaluationReport(self.folder))
-        if self.subcommand == "test":
-            path = Path(settings.ckpt_path)
-            callbacks.append(TestProgress(self.folder, resume=settings.resume, checkpoint=path))
+            self.model.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
         config["logger"] = loggers or False

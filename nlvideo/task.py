@@ -4,7 +4,9 @@ Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x 
 """
 
 import math
+import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +15,14 @@ from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from nlvideo import checkpoint as checkpoints
+from nlvideo.console import console
 from nlvideo.data.eval_dataset import DecodedVideo
 from nlvideo.data.transforms import normalize
 from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
+from nlvideo.evaluation.progress import TestProgress, test_settings
+from nlvideo.evaluation.report import ResultsFolder, report_evaluation
 from nlvideo.models import Backbone
 from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
 from nlvideo.models.batch_norm import frozen_at_zero
@@ -95,9 +99,12 @@ class VideoClassifier(LightningModule):
         self.channels_last = channels_last
         self.compiled = compile
         self.activation_checkpoint_stages = activation_checkpoint_stages
+        self.results: ResultsFolder | None = None  # of `validate` and `test`; None writes and prints nothing
+        self.evaluation: Evaluation | None = None  # the latest
         self.video_scores = VideoScores()
         self._inference: list[Backbone] = []  # a list: its weights are none of this module's
-        self.evaluation: Evaluation | None = None
+        self._progress: TestProgress | None = None
+        self._num_resumed = 0
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
 
     def forward(self, video: Tensor) -> Tensor:
@@ -119,6 +126,8 @@ class VideoClassifier(LightningModule):
             rank_zero_only(print)(checkpoints.init_from(self.net, self.init_from))
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last_3d)
+        if stage == "test" and self.results is not None:
+            self._open_progress(self.results)
         if stage == "fit":
             if "bf16" in self.trainer.precision and self.trainer.strategy.root_device.type == "cpu":
                 refuse_short_clips(self.net)
@@ -153,51 +162,89 @@ class VideoClassifier(LightningModule):
         # Of this process; unread videos are rare enough that the sum over processes says it all.
         self.log("data/failed", float(self.trainer.datamodule.num_failed), sync_dist=True, reduce_fx="sum")
 
-    def validation_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
-        self._evaluation_step(videos, "val")
-
-    def test_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
-        self._evaluation_step(videos, "test")
-
-    def _evaluation_step(self, videos: list[DecodedVideo], split: str) -> None:
-        if not videos:  # none of this batch could be read, or it is there for the other processes' sake
-            return
-        net = self._inference[0] if self._inference else self.net
-        # Lightning autocasts every step as trainer.precision says, which a run's config carries from its training.
-        within_fit = self.trainer.state.fn == "fit"
-        with nullcontext() if within_fit else torch.autocast(self.device.type, enabled=False):
-            scores = {
-                level: score_views(
-                    net, videos, views, mean=self.mean, std=self.std, views_per_forward=self.views_per_forward
-                )
-                for level, views in self.trainer.datamodule.views(split).items()
-            }
-        for i, video in enumerate(videos):
-            of_video = {level: of_videos[i] for level, of_videos in scores.items()}
-            self.video_scores.add(video, of_video, self.keep_view_scores)
+    def _open_progress(self, results: ResultsFolder) -> None:
+        """Go on with a stopped test, or forget it."""
+        settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
+        data = self.trainer.datamodule
+        self._progress = TestProgress(results.path, test_settings(data, results.checkpoint, **settings))
+        rows = {}
+        if results.resume:
+            rows = self._progress.read()
+            num_videos = len(data.samples["test"])
+            if self.trainer.is_global_zero:
+                console().print(f"resumed: {len(rows)} of {num_videos} videos were scored before")
+        elif self.trainer.is_global_zero:
+            self._progress.remove()
+        self.trainer.strategy.barrier()  # no process writes while another reads or removes
+        data.skip_in_test(rows)
+        self.video_scores = VideoScores(rows)
+        self._num_resumed = len(rows)
 
     def on_validation_start(self) -> None:
         if self.precise_bn and ends_training(self.trainer):
             loader = self.trainer.train_dataloader
             videos = (normalize(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
             update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
-        if self.trainer.state.fn == "validate":
-            self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
+        self._start_evaluation()
 
     def on_test_start(self) -> None:
-        self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
+        self._start_evaluation()
+
+    def validation_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
+        self._score(videos, "val")
+
+    def test_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
+        self._score(videos, "test")
+        if self._progress is not None:
+            self._progress.write(self.video_scores.rows)
 
     def on_validation_epoch_end(self) -> None:
-        self._finish_evaluation("val", self.trainer.val_dataloaders)
+        self._finish_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
-        self._finish_evaluation("test", self.trainer.test_dataloaders)
+        self._finish_evaluation("test")
+        if self._progress is not None and self.trainer.is_global_zero:
+            self._progress.remove()
 
-    def _finish_evaluation(self, split: str, loader: DataLoader) -> None:
+    def _start_evaluation(self) -> None:
+        self._started = time.monotonic()
+        if self.trainer.state.fn != "fit":
+            self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
+
+    def _score(self, videos: list[DecodedVideo], split: str) -> None:
+        if not videos:  # none of this batch could be read, or it is there for the other processes' sake
+            return
+        net, autocast = self.net, nullcontext()  # within fit, Lightning autocasts as trainer.precision says
+        if self._inference:
+            (net,), autocast = self._inference, torch.autocast(self.device.type, enabled=False)
+        normalize_views = partial(normalize, mean=self.mean, std=self.std)
+        options = {"normalize": normalize_views, "views_per_forward": self.views_per_forward}
+        with autocast:
+            scores = {
+                level: score_views(net, videos, views, **options)
+                for level, views in self.trainer.datamodule.views(split).items()
+            }
+        for i, video in enumerate(videos):
+            of_video = {level: of_videos[i] for level, of_videos in scores.items()}
+            self.video_scores.add(video, of_video, self.keep_view_scores)
+
+    def _finish_evaluation(self, split: str) -> None:
+        data, stage = self.trainer.datamodule, self.trainer.state.fn
         self.video_scores.gather()
-        self.evaluation = self.video_scores.evaluation(len(loader.dataset))
+        self.evaluation = self.video_scores.evaluation(len(data.samples[split]))
         for level, values in self.evaluation.levels.items():
             self.log_dict({f"{split}/{level}_{name}": value for name, value in values.items()})
+        if self.results is not None and stage != "fit" and self.trainer.is_global_zero:
+            report_evaluation(
+                self.results.path,
+                stage.value,
+                self.evaluation,
+                self.net,
+                data,
+                dtype=self.inference_dtype,
+                seconds=time.monotonic() - self._started,
+                num_resumed=self._num_resumed,
+            )
         self.video_scores = VideoScores()
         self._inference = []
 

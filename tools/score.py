@@ -14,7 +14,7 @@ import pandas as pd
 from rich.table import Table
 
 from nlvideo.console import console
-from nlvideo.evaluation import scoring
+from nlvideo.evaluation import statistics
 from nlvideo.evaluation.plots import plot_confusion
 from nlvideo.evaluation.predictions import Predictions, read_predictions
 
@@ -35,7 +35,7 @@ def main() -> int:
         files = [read_predictions(path) for path in options.files]
         named = list(zip(map(str, options.files), files, strict=True))
         if options.weights is not None:
-            named.append(("fused", scoring.fuse(files, parse_weights(options.weights))))
+            named.append(("fused", statistics.fuse(files, parse_weights(options.weights))))
         report(named, options.output)
     except (ValueError, OSError) as error:
         print(f"score: {error}", file=sys.stderr)
@@ -64,9 +64,9 @@ def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
     console().print(class_table(last), pairs_table(last))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        confusion = scoring.confusion_matrix(last.scores, last.labels)
+        confusion = statistics.confusion_matrix(last.scores, last.labels)
         pd.DataFrame(confusion, last.class_names, last.class_names).to_csv(output / "confusion.csv")
-        per_class = pd.DataFrame(scoring.per_class(last), columns=["class", "videos", "accuracy"])
+        per_class = pd.DataFrame(statistics.per_class(last), columns=["class", "videos", "accuracy"])
         per_class.to_csv(output / "per_class.csv", index=False)
         plot_confusion(confusion, last.class_names, output / "confusion.png")
         console().print(f"written to {output}: confusion.csv, confusion.png, per_class.csv")
@@ -75,7 +75,7 @@ def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
 def summary_table(named: list[tuple[str, Predictions]]) -> Table:
     table = Table("predictions", "top-1 %", "95 % interval", "top-5 %", "mean class %", "ECE %", "videos")
     for name, predictions in named:
-        result = scoring.summarise(predictions)
+        result = statistics.summarise(predictions)
         low, high = result["top1_interval"]
         table.add_row(
             name,
@@ -90,10 +90,10 @@ def summary_table(named: list[tuple[str, Predictions]]) -> Table:
 
 
 def comparison(one: Predictions, two: Predictions) -> str:
-    one, two = scoring.align([one, two])
-    right_one, right_two = (scoring.top_k(each.scores, each.labels, 1) for each in (one, two))
-    only_one, only_two, p = scoring.mcnemar(right_one, right_two)
-    low, high = scoring.bootstrap_interval(right_one.astype(float) - right_two)
+    one, two = statistics.align([one, two])
+    right_one, right_two = (statistics.top_k(each.scores, each.labels, 1) for each in (one, two))
+    only_one, only_two, p = statistics.mcnemar(right_one, right_two)
+    low, high = statistics.bootstrap_interval(right_one.astype(float) - right_two)
     return (
         f"on the {len(one.ids)} videos of both: {only_one} only the first has right, {only_two} only the second "
         f"(McNemar's exact test: p = {p:.2g}); top-1 of the first is higher by "
@@ -102,7 +102,7 @@ def comparison(one: Predictions, two: Predictions) -> str:
 
 
 def class_table(predictions: Predictions) -> Table:
-    rows = scoring.per_class(predictions)
+    rows = statistics.per_class(predictions)
     table = Table("class", "videos", "accuracy %", title="classes, the best and the worst")
     half = SHOWN // 2
     shown = rows if len(rows) <= SHOWN else [*rows[:half], *rows[-half:]]
@@ -115,8 +115,8 @@ def class_table(predictions: Predictions) -> Table:
 
 def pairs_table(predictions: Predictions) -> Table:
     table = Table("label", "taken for", "videos", title="most confused")
-    confusion = scoring.confusion_matrix(predictions.scores, predictions.labels)
-    for label, guess, videos in scoring.confused_pairs(confusion, SHOWN):
+    confusion = statistics.confusion_matrix(predictions.scores, predictions.labels)
+    for label, guess, videos in statistics.confused_pairs(confusion, SHOWN):
         table.add_row(predictions.class_names[label], predictions.class_names[guess], str(videos))
     return table
 

@@ -12,7 +12,7 @@ from nlvideo.ablation.claims import claim, holder
 from nlvideo.ablation.launch import Launch, Resources, in_subprocess
 from nlvideo.ablation.runs import ATTEMPT, FAILURE, Run, failed_at, is_finished, is_interrupted, is_trained
 from nlvideo.console import console
-from nlvideo.evaluation import progress
+from nlvideo.evaluation.progress import progress_files
 from nlvideo.files import write_json
 
 POLL_SECONDS = 2.0
@@ -59,7 +59,7 @@ def _commands(run: Run, folder: Path, resource: Resources) -> Iterator[list[str]
         workers = [f"--data.num_workers={resource.cores}"] if resource.cores and not run.sets_workers else []
         start = [f"--ckpt_path={last}"] if resumed else ["--overwrite=true"]
         yield ["fit", *run.arguments, *workers, f"--runs_dir={folder.parent}", f"--name={folder.name}", *start]
-    resumed = ["--resume"] if progress.parts(folder) else []
+    resumed = ["--resume"] if progress_files(folder) else []
     # W&B has one run for each of ours: the training; what the test gives is in the sweep's table.
     yield ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={last}", "--trainer.logger=false", *resumed]
 

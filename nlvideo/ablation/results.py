@@ -17,7 +17,7 @@ from nlvideo.ablation.plan import Plan, Row
 from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_trained, read, seconds
 from nlvideo.ablation.variants import Sweep
 from nlvideo.evaluation.predictions import read_predictions
-from nlvideo.evaluation.scoring import bootstrap_interval, top_k
+from nlvideo.evaluation.statistics import bootstrap_interval, top_k
 
 METRICS = ("video_top1", "video_top5", "clip_top1", "clip_top5")
 

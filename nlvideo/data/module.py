@@ -1,6 +1,7 @@
 """VideoData: manifests in, batches of Clips out."""
 
 import os
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -132,7 +133,7 @@ class VideoData(LightningDataModule):
         self.max_failed = max_failed
         self.seed = seed
         self.samples: dict[str, list[Sample]] = {}
-        self.done: set[int] = set()  # rows of the test manifest that a test begun earlier has scored
+        self.skipped: frozenset[int] = frozenset()  # rows of the test manifest
         self.failures: Failures | None = None
 
     @property
@@ -215,7 +216,12 @@ class VideoData(LightningDataModule):
         return self._eval_loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self._eval_loader("test", done=self.done, num_clips=self.num_clips, protocol=self.protocol)
+        return self._eval_loader("test", done=self.skipped, num_clips=self.num_clips, protocol=self.protocol)
+
+    def skip_in_test(self, rows: Iterable[int]) -> None:
+        """Leave these rows of the test manifest out, which have their scores. To be called before the test's loader is
+        made."""
+        self.skipped = frozenset(rows)
 
     def views(self, split: str) -> dict[str, ViewSpec]:
         """By level, the views that an evaluation of ``val`` or ``test`` judges a video by."""

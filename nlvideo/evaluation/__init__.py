@@ -1,1 +1,1 @@
-"""From the views of videos to video_scores, reports, predictions files and what these are worth."""
+"""Evaluation: multi-view scores of videos, accuracies, the predictions file, and statistics of it."""

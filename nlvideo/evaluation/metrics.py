@@ -1,31 +1,46 @@
-"""How good scores are, with one vote a video. Letters: n videos, K classes."""
+"""Accuracies and cross entropy of softmax scores, one vote a video: the one code for logs, reports and tools/score.py.
+
+Not torchmetrics': its top-k breaks ties in no fixed order, and its macro average counts a class without videos as 0.
+
+Shapes: n videos, K classes.
+"""
 
 import numpy as np
 
 
 def top_k(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """bool [n]: whether the label is among the k best classes, or all of them where there are fewer; of equal scores
-    the lower class counts as the better."""
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    """Return whether each label is among the k best classes, bool [n]. Of equal scores the lower class is better.
+
+    Args:
+        scores: [n, K].
+        labels: int [n].
+        k: all are among them if there are no more classes.
+    """
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # (n, k)
     return (best == labels[:, None]).any(axis=1)
 
 
 def mean_class(right: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes that have a video of the share that is right."""
+    """Return the mean over the classes that have a video of the share that is right.
+
+    Args:
+        right: [n].
+        labels: int [n].
+    """
     return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
-def negative_log(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """[n]: cross entropy of probabilities. A zero counts as 1e-12, which keeps the mean finite."""
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return -log of the label's score, float64 [n]. A zero counts as 1e-12, which keeps the mean finite."""
     return -np.log(np.maximum(scores[np.arange(len(labels)), labels].astype(np.float64), 1e-12))
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Of softmax scores [n, K], n at least 1, and labels [n]: top1, top5 and mean_class, from 0 to 1, and loss."""
+    """Return top1, top5 and mean_class, from 0 to 1, and loss, of softmax scores [n, K], n at least 1."""
     top1 = top_k(scores, labels, 1)
     return {
         "top1": float(top1.mean()),
         "top5": float(top_k(scores, labels, 5).mean()),
         "mean_class": mean_class(top1, labels),
-        "loss": float(negative_log(scores, labels).mean()),
+        "loss": float(cross_entropy(scores, labels).mean()),
     }

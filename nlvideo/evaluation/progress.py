@@ -1,105 +1,97 @@
-"""A test that was stopped goes on where it was: `nlvideo test --resume`.
+"""Progress of a test, so that one that was stopped goes on: ``nlvideo test --resume``.
 
-runs/<name>/test_progress/
-  <process>-<number>.pt     rows of videos that were scored, written as the test goes; gone when it has ended
+<results>/test_progress/
+  *.pt     rows of `VideoScores`, written by each process as the test goes; removed when it has ended
 """
 
 import hashlib
-import os
 import shutil
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import torch
-from lightning import Callback, LightningModule, Trainer
 
-from nlvideo.console import console
+from nlvideo.data.module import VideoData
 from nlvideo.files import replacing
 
 FOLDER = "test_progress"
 SECONDS = 20.0  # between two files: what a killed test loses at most
 
+Rows = dict[int, dict[str, Any]]
 
-class TestProgress(Callback):
-    """Writes scores as they come, and gives a resumed test those of the one before.
+
+class TestProgress:
+    """The files in which a test keeps the scores that it has.
 
     Args:
-        folder: of the run.
-        resume: go on; without it, a test begins anew.
-        checkpoint: of the network.
+        folder: where its results go.
+        settings: what another test must have in common for a video to have the same scores, see `test_settings`.
     """
 
-    def __init__(self, folder: Path, *, resume: bool, checkpoint: Path):
+    def __init__(self, folder: Path, settings: dict[str, str]):
         self.folder = folder / FOLDER
-        self.resume = resume
-        self.checkpoint = checkpoint
+        self.settings = settings
+        self._written: set[int] = set()
+        self._last_write = time.monotonic()
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.about = _about(trainer, pl_module, self.checkpoint)
-        self.written: set[int] = set()
-        self.last_written = time.monotonic()
-        rows = self._read() if self.resume else {}
-        trainer.strategy.barrier()  # nobody removes or writes while another reads
-        if trainer.is_global_zero:
-            if not self.resume:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            pl_module.video_scores.rows = dict(rows)
-            self.written = set(rows)
-            if self.resume:
-                num_videos = len(trainer.datamodule.samples["test"])
-                console().print(f"resumed: {len(rows)} of {num_videos} videos were scored before")
-        trainer.strategy.barrier()
-        trainer.datamodule.done = set(rows)
+    def read(self) -> Rows:
+        """Return the rows that a stopped test has left.
 
-    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args, **kwargs) -> None:
-        if time.monotonic() - self.last_written < SECONDS:
-            return
-        rows = {index: row for index, row in pl_module.video_scores.rows.items() if index not in self.written}
-        if rows:
-            name = f"{trainer.global_rank}-{os.getpid()}-{len(self.written)}.pt"
-            with replacing(self.folder / name) as partial:
-                torch.save({"about": self.about, "rows": rows}, partial)
-            self.written |= set(rows)
-        self.last_written = time.monotonic()
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.is_global_zero:  # `EvaluationReport`, which comes before, has written the results
-            shutil.rmtree(self.folder)
-
-    def _read(self) -> dict[int, dict[str, Any]]:
-        files = parts(self.folder.parent)
+        Raises:
+            ValueError: if there are none, or it was a test with other settings.
+        """
+        files = progress_files(self.folder.parent)
         if not files:
             raise ValueError(f"{self.folder}: no test was stopped here; leave out --resume")
-        rows = {}
+        rows: Rows = {}
         for file in files:
             content = torch.load(file, weights_only=True)
-            different = [key for key, value in self.about.items() if content["about"].get(key) != value]
+            different = [key for key, value in self.settings.items() if content["settings"].get(key) != value]
             if different:
                 raise ValueError(
                     f"{self.folder}: is of a test with other settings ({', '.join(different)}); leave out --resume to "
                     "begin anew"
                 )
             rows |= content["rows"]
+        self._written = set(rows)
         return rows
 
+    def write(self, rows: Rows) -> None:
+        """Write the rows that no file has, if `SECONDS` have passed since the last time."""
+        if time.monotonic() - self._last_write < SECONDS:
+            return
+        new = {index: row for index, row in rows.items() if index not in self._written}
+        if new:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.folder / f"{uuid4().hex}.pt") as partial:
+                torch.save({"settings": self.settings, "rows": new}, partial)
+            self._written |= set(new)
+        self._last_write = time.monotonic()
 
-def parts(folder: Path) -> list[Path]:
-    """What a stopped test has left in a run's folder; a half-written file's name begins with a point."""
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def progress_files(folder: Path) -> list[Path]:
+    """Return what a stopped test has left in a folder of results; a half-written file's name begins with a point."""
     return sorted((folder / FOLDER).glob("[!.]*.pt"))
 
 
-def _about(trainer: Trainer, pl_module: LightningModule, checkpoint: Path) -> dict[str, str]:
-    """What two tests must have in common for a video to have the same scores in both."""
-    data = trainer.datamodule
+def test_settings(data: VideoData, checkpoint: Path | None, **others: object) -> dict[str, str]:
+    """Return what determines the scores of a video in a test.
+
+    Args:
+        checkpoint: of the network; None if it was not loaded from a file.
+        others: settings of the network's half, such as its dtype.
+    """
     samples = "\n".join(f"{sample.path.absolute()} {sample.label}" for sample in data.samples["test"])
-    status = checkpoint.stat()
+    status = checkpoint.stat() if checkpoint else None
     return {
-        "checkpoint": f"{checkpoint.name}, {status.st_size} bytes, {status.st_mtime_ns}",
+        "checkpoint": f"{checkpoint.name}, {status.st_size} bytes, {status.st_mtime_ns}" if status else "none",
         "manifest": hashlib.sha256(samples.encode()).hexdigest(),
         "views": f"{data.clip_sampling}, {data.num_clips}, {data.views('test')}, {data.eval_short_side}",
         "decoder": str(data.reading["decoder"]),
-        "precision": f"{trainer.precision}, {pl_module.inference_dtype}",
-        "keep_view_scores": str(pl_module.keep_view_scores),
+        **{name: str(value) for name, value in others.items()},
     }

@@ -1,16 +1,13 @@
-"""What an evaluation leaves: a table, validate.json or test.json, and predictions.parquet; and, while a test runs, what
-it has so far."""
+"""Report of an evaluation: a table, validate.json or test.json, and predictions.parquet."""
 
-import time
+import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
-import torch
-from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from rich.table import Table
 
-from nlvideo.checkpoint import build
 from nlvideo.console import console
 from nlvideo.cost.count import count_cost
 from nlvideo.data.manifest import Sample
@@ -23,78 +20,86 @@ from nlvideo.models import Backbone
 SHOWN_MISSING = 10
 
 
-class EvaluationReport(Callback):
-    """Prints and writes the results of ``validate`` and ``test``.
+@dataclass(frozen=True)
+class ResultsFolder:
+    """Where ``validate`` and ``test`` write their results.
 
     Args:
-        folder: of the run.
+        path: of the folder.
+        checkpoint: file of the network's weights, which must be the same for a test to go on.
+        resume: whether a test goes on with what a stopped one left there.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.started = time.monotonic()
-
-    on_test_start = on_validation_start
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            self._report(trainer, pl_module, "validate", "val")
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._report(trainer, pl_module, "test", "test")
-
-    @rank_zero_only
-    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str, split: str) -> None:
-        seconds = time.monotonic() - self.started
-        data, evaluation = trainer.datamodule, pl_module.evaluation
-        samples, missing = data.samples[split], evaluation.missing()
-        num_scored = len(evaluation.labels)
-        result = {
-            **evaluation.levels,
-            "num_scored": num_scored,
-            "num_videos": evaluation.num_videos,
-            "missing": [samples[row].id for row in missing],
-            "protocol": data.protocol if stage == "test" else "clip level",
-            "seconds": seconds,
-            "seconds_per_video": seconds / max(num_scored - len(data.done), 1),
-        }
-        if stage == "test":
-            num_crops, gmacs = test_cost(pl_module.net, data, evaluation)
-            result |= {"views": f"{data.num_clips} x {num_crops}", "gmacs_per_video": gmacs}
-            result["frame_size"] = list(evaluation.frame_size)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / f"{stage}.json", result)
-        if stage == "test":
-            write_predictions(
-                self.folder / "predictions.parquet", predictions_of(evaluation, samples, data.class_names)
-            )
-
-        console().print(results_table(result))
-        for row in missing[:SHOWN_MISSING]:
-            console().print(f"not scored: {samples[row].id}")
-        if len(missing) > SHOWN_MISSING:
-            console().print(f"not scored: {len(missing) - SHOWN_MISSING} more, see 'missing' in the file below")
-        if stage == "test":
-            height, width = evaluation.frame_size
-            gmacs = result["gmacs_per_video"]
-            cost = f"{gmacs:{',.0f' if gmacs >= 10 else '.2g'}} GMACs and {result['seconds_per_video']:.2f} s a video"
-            console().print(f"{cost}, frames of {width} x {height}, {pl_module.inference_dtype}")
-        console().print(f"{seconds:.0f} s; written to {self.folder / f'{stage}.json'}")
+    path: Path
+    checkpoint: Path | None = None
+    resume: bool = False
 
 
-def test_cost(net: Backbone, data: VideoData, evaluation: Evaluation) -> tuple[int, float]:
-    """Crops of a clip, and billions of multiply-adds of all views of a video of the most frequent frame size."""
-    boxes = data.views("test")["video"].boxes(*evaluation.frame_size)
+def report_evaluation(
+    folder: Path,
+    stage: Literal["validate", "test"],
+    evaluation: Evaluation,
+    net: Backbone,
+    data: VideoData,
+    *,
+    dtype: str,
+    seconds: float,
+    num_resumed: int = 0,
+) -> None:
+    """Write the results of an evaluation to the folder and print them.
+
+    Args:
+        net: the network, of which a test's multiply-adds are counted.
+        data: the data module, set up for the stage.
+        dtype: in which the network computed.
+        seconds: that the evaluation took.
+        num_resumed: videos that were scored before it was resumed.
+    """
+    samples = data.samples["val" if stage == "validate" else "test"]
+    predictions = to_predictions(evaluation, samples, data.class_names)
+    num_scored = len(evaluation.labels)
+    result: dict[str, Any] = {
+        **evaluation.levels,
+        "num_scored": num_scored,
+        "num_videos": evaluation.num_videos,
+        "missing": predictions.missing,
+        "protocol": data.protocol if stage == "test" else "clip level",
+        "dtype": dtype,
+        "seconds": seconds,
+        "seconds_per_video": seconds / max(num_scored - num_resumed, 1),
+    }
+    if stage == "test":
+        num_crops, gmacs = count_test(net, data, evaluation.frame_size)
+        result |= {"views": f"{data.num_clips} x {num_crops}", "gmacs_per_video": gmacs}
+        result["frame_size"] = list(evaluation.frame_size)
+        write_predictions(folder / "predictions.parquet", predictions)
+    path = folder / f"{stage}.json"
+    write_json(path, result)
+
+    console().print(results_table(result))
+    for name in predictions.missing[:SHOWN_MISSING]:
+        console().print(f"not scored: {name}")
+    if len(predictions.missing) > SHOWN_MISSING:
+        console().print(f"not scored: {len(predictions.missing) - SHOWN_MISSING} more, see 'missing' in the file below")
+    if stage == "test":
+        height, width = evaluation.frame_size
+        cost = f"{gmacs:{',.0f' if gmacs >= 10 else '.2g'}} GMACs and {result['seconds_per_video']:.2f} s a video"
+        console().print(f"{cost}, frames of {width} x {height}, {dtype}")
+    console().print(f"{seconds:.0f} s; written to {path}")
+
+
+def count_test(net: Backbone, data: VideoData, frame_size: tuple[int, int]) -> tuple[int, float]:
+    """Return the crops of a clip, and the billions of multiply-adds of all views of a video of that frame size."""
+    views = data.views("test")["video"]
+    boxes = views.boxes(*frame_size)
     _, _, height, width = boxes[0]
-    with torch.device("meta"):
-        twin = build(net.config())
-    cost = count_cost(twin, (data.clip_sampling.num_frames, height, width))
+    clip = (data.clip_sampling.num_frames, height, width)
+    cost = count_cost(copy.deepcopy(net).to("meta"), clip, views.trained_crop)
     return len(boxes), data.num_clips * len(boxes) * cost.gmacs
 
 
-def predictions_of(evaluation: Evaluation, samples: Sequence[Sample], class_names: list[str]) -> Predictions:
+def to_predictions(evaluation: Evaluation, samples: Sequence[Sample], class_names: list[str]) -> Predictions:
+    """Return an evaluation's scores under the names of videos and classes."""
     return Predictions(
         ids=[samples[row].id for row in evaluation.indices.tolist()],
         labels=evaluation.labels,
@@ -105,8 +110,8 @@ def predictions_of(evaluation: Evaluation, samples: Sequence[Sample], class_name
     )
 
 
-def results_table(result: dict) -> Table:
-    """Of validate.json or test.json: a row a level."""
+def results_table(result: dict[str, Any]) -> Table:
+    """Return validate.json or test.json as a table, a row a level."""
     table = Table("", "top-1 %", "top-5 %", "mean class %", "loss", "videos")
     names = {"clip": "clip level (1 view)"}
     if "video" in result:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nlvideo.cost.tables import NetworkSpec
 from nlvideo.data.eval_dataset import DecodedVideo
 from nlvideo.evaluation.plots import plot_confusion
-from nlvideo.evaluation.scoring import confused_pairs, confusion_matrix
+from nlvideo.evaluation.statistics import confused_pairs, confusion_matrix
 
 STRIP_FRAMES, STRIP_PIXELS = 8, 112  # at most, of an example clip
 SHOWN_PAIRS = 20

@@ -58,16 +58,23 @@ def test_the_predictions_file_holds_the_logged_results(tested, one_thread):
     assert logged["clip_averaged"]["loss"] == pytest.approx(-np.log(of_label).mean(), abs=1e-5)
 
 
-def test_two_processes_give_the_same_scores(tested, one_thread):
+def test_two_processes_give_the_same_scores_also_of_a_test_that_one_began(tested, one_thread):
     assert main(arguments(tested)) == 0
     expected, alone = results(tested), read_predictions(tested / "predictions.parquet")
     options = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp_fork"]
-    done = in_a_process(f"from nlvideo.__main__ import main\nexit(main({[*arguments(tested), *options]}))")
-    assert done.returncode == 0, done.stderr
-    together = read_predictions(tested / "predictions.parquet")
-    assert results(tested) == expected
-    assert together.ids == alone.ids
-    np.testing.assert_array_equal(together.scores, alone.scores)
+
+    def test_together(*more: str) -> None:
+        done = in_a_process(f"from nlvideo.__main__ import main\nexit(main({[*arguments(tested), *options, *more]}))")
+        assert done.returncode == 0, done.stderr
+        together = read_predictions(tested / "predictions.parquet")
+        assert results(tested) == expected
+        assert together.ids == alone.ids
+        np.testing.assert_array_equal(together.scores, alone.scores)
+
+    test_together()
+    assert in_a_process(KILLED.format(arguments=arguments(tested))).returncode == -signal.SIGKILL
+    test_together("--resume")
+    assert not (tested / "test_progress").exists()
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])

@@ -17,6 +17,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -94,12 +95,14 @@ def ours(net: ResNet3d, protocol: str, options: argparse.Namespace) -> Read:
         num_clips=options.clips,
         protocol=protocol,
     )
-    views = views_of(protocol, options)
+    views, normalize_views = views_of(protocol, options), partial(normalize, mean=MEAN, std=STD)
 
     def read(path: Path) -> Tensor:
         frames, clips = reader.read(path)
         video = DecodedVideo(frames.to(options.device), clips, label=0, index=0)
-        (scores,) = score_views(net, [video], views, mean=MEAN, std=STD, views_per_forward=options.views_per_forward)
+        (scores,) = score_views(
+            net, [video], views, normalize=normalize_views, views_per_forward=options.views_per_forward
+        )
         return scores.mean(dim=0)
 
     return read

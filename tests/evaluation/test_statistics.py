@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nlvideo.evaluation import scoring
+from nlvideo.evaluation import statistics
 from nlvideo.evaluation.predictions import Predictions, read_predictions, write_predictions
 
 
@@ -96,12 +96,12 @@ def test_a_file_cut_short_is_no_parquet_file(tmp_path):
 
 def test_confusion_and_pairs_by_counting():
     given = random_predictions(2)
-    confusion = scoring.confusion_matrix(given.scores, given.labels)
+    confusion = statistics.confusion_matrix(given.scores, given.labels)
     guesses = given.scores.argmax(axis=1)
     for label in range(6):
         for guess in range(6):
             assert confusion[label, guess] == sum((given.labels == label) & (guesses == guess))
-    pairs = scoring.confused_pairs(confusion, 3)
+    pairs = statistics.confused_pairs(confusion, 3)
     assert [videos for _, _, videos in pairs] == sorted((n for _, _, n in pairs), reverse=True)
     assert all(label != guess for label, guess, _ in pairs)
     assert pairs[0][2] == max(confusion[i, j] for i in range(6) for j in range(6) if i != j)
@@ -109,16 +109,16 @@ def test_confusion_and_pairs_by_counting():
 
 def test_calibration_of_known_cases():
     sure = np.array([[1.0, 0.0]] * 10)
-    assert scoring.expected_calibration_error(sure, np.zeros(10, int)) == pytest.approx(0.0)
-    assert scoring.expected_calibration_error(sure, np.ones(10, int)) == pytest.approx(1.0)
+    assert statistics.expected_calibration_error(sure, np.zeros(10, int)) == pytest.approx(0.0)
+    assert statistics.expected_calibration_error(sure, np.ones(10, int)) == pytest.approx(1.0)
     hesitant = np.array([[0.6, 0.4]] * 10)
     labels = np.array([0] * 5 + [1] * 5)  # right half the time, 0.6 sure
-    assert scoring.expected_calibration_error(hesitant, labels) == pytest.approx(0.1)
+    assert statistics.expected_calibration_error(hesitant, labels) == pytest.approx(0.1)
 
 
 def test_bootstrap_covers_the_normal_interval():
     right = np.arange(400) % 4 != 0  # 75 %
-    low, high = scoring.bootstrap_interval(right)
+    low, high = statistics.bootstrap_interval(right)
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
     assert (low, high) == pytest.approx((0.75 - half, 0.75 + half), abs=0.006)
 
@@ -126,10 +126,10 @@ def test_bootstrap_covers_the_normal_interval():
 def test_mcnemar_of_a_hand_count():
     a = np.array([1] * 10 + [1] * 8 + [0] * 2 + [0] * 5, bool)
     b = np.array([1] * 10 + [0] * 8 + [1] * 2 + [0] * 5, bool)
-    only_a, only_b, p = scoring.mcnemar(a, b)
+    only_a, only_b, p = statistics.mcnemar(a, b)
     assert (only_a, only_b) == (8, 2)
     assert p == pytest.approx(2 * (1 + 10 + 45) / 1024)  # two tails of ten coins, two heads or fewer
-    assert scoring.mcnemar(a, a)[2] == 1.0
+    assert statistics.mcnemar(a, a)[2] == 1.0
 
 
 def test_fusion_over_the_common_videos():
@@ -138,7 +138,7 @@ def test_fusion_over_the_common_videos():
     two = Predictions(
         [two.ids[i] for i in shuffled], two.labels[shuffled], two.scores[shuffled], two.class_names, ["gone"]
     )
-    fused = scoring.fuse([one, two], [1.0, 3.0])
+    fused = statistics.fuse([one, two], [1.0, 3.0])
     assert fused.num_videos == 51
     assert len(fused.ids) == 40
     i = fused.ids.index(two.ids[7])
@@ -150,14 +150,14 @@ def test_files_that_do_not_belong_together():
     one = random_predictions(6)
     relabelled = Predictions(one.ids, (one.labels + 1) % 6, one.scores, one.class_names)
     with pytest.raises(ValueError, match="different labels"):
-        scoring.align([one, relabelled])
+        statistics.align([one, relabelled])
     with pytest.raises(ValueError, match="different classes"):
-        scoring.align([one, random_predictions(6, num_classes=5)])
+        statistics.align([one, random_predictions(6, num_classes=5)])
     with pytest.raises(ValueError, match="no video in common, such as 'v0' and 'x'"):
-        scoring.align([one, Predictions(["x"], one.labels[:1], one.scores[:1], one.class_names)])
+        statistics.align([one, Predictions(["x"], one.labels[:1], one.scores[:1], one.class_names)])
     for weights in ([1.0], [1.0, math.nan], [1.0, math.inf], [1.0, -1.0], [0.0, 0.0]):
         with pytest.raises(ValueError, match=r"weights .*: expected 2 finite numbers"):
-            scoring.fuse([one, one], weights)
+            statistics.fuse([one, one], weights)
 
 
 def test_metadata_is_readable_json(tmp_path):

@@ -1,0 +1,133 @@
+"""``nlvideo predict``: the best classes of any video, with a checkpoint alone."""
+
+import argparse
+import json
+import sys
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from nlvideo.checkpoint import add_import_argument, load
+from nlvideo.console import console, track
+from nlvideo.data.video import DecodeError
+from nlvideo.evaluation.predict import predict, predict_seconds
+from nlvideo.models import Backbone
+from nlvideo.models.inference import inference_copy
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nlvideo predict", description="The best classes of videos, with scores.")
+    parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, or folders of them")
+    parser.add_argument("--ckpt_path", required=True, type=Path, help="a checkpoint, such as runs/<name>/last.ckpt")
+    add_import_argument(parser)
+    parser.add_argument("--top", type=int, default=5, help="how many classes to show (default: %(default)s)")
+    parser.add_argument(
+        "--per_second", action="store_true", help="for long videos: scores of each second, from the clip around it"
+    )
+    parser.add_argument("--num_clips", type=int, help="clips of a video (default: 10; not with --per_second)")
+    parser.add_argument("--num_crops", type=int, help="crops of a clip (default: 3; with --per_second 1)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def main(args: list[str]) -> None:
+    options = build_parser().parse_args(args)
+    _check(options)
+    net = load(options.ckpt_path, trusted_modules=options.trusted_modules).to(options.device)
+    net = inference_copy(net, torch.bfloat16 if options.bfloat16 else torch.float32)
+    results, unreadable = [], []
+    videos = list_videos(options.videos)
+    # One bar at a time: over the videos, or over the seconds of each.
+    for video in videos if options.per_second else track(videos, "predicting"):
+        try:
+            results.append({"video": str(video), **_result(net, video, options)})
+        except DecodeError as error:
+            unreadable.append(str(error))
+
+    if options.json:
+        json.dump(results, sys.stdout, indent=2)
+        print()
+    elif results:
+        console().print(_seconds_table(results) if options.per_second else _table(results))
+    if unreadable:
+        raise DecodeError("; ".join(unreadable))
+
+
+def list_videos(paths: list[Path]) -> list[Path]:
+    """Return files as they are, and for a folder the videos in and below it, by name.
+
+    Raises:
+        ValueError: if a path does not exist, or a folder holds no video.
+    """
+    videos = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
+            if not found:
+                raise ValueError(f"{path}: no videos in this folder; looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
+            videos += found
+        elif path.is_file():
+            videos.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return videos
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.per_second and options.num_clips is not None:
+        raise ValueError("--num_clips has no effect with --per_second, which takes a clip a second; leave it out")
+    for name in ("top", "num_clips", "num_crops"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise ValueError(f"--{name} {value}: expected at least 1")
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError if torch was built without CUDA
+        raise ValueError(f"--device {options.device}: {str(error).splitlines()[0]}") from error
+
+
+def _result(net: Backbone, video: Path, options: argparse.Namespace) -> dict[str, Any]:
+    if not options.per_second:
+        scores = predict(net, video, num_clips=options.num_clips or 10, num_crops=options.num_crops or 3)
+        return {"classes": _best(net, scores, options.top)}
+    seconds = predict_seconds(net, video, num_crops=options.num_crops or 1)
+    return {"seconds": [_best(net, scores, options.top) for scores in track(seconds, video.name)]}
+
+
+def _best(net: Backbone, scores: Tensor, count: int) -> list[dict[str, Any]]:
+    best = scores.topk(min(count, len(scores)))
+    return [
+        {"class": net.class_names[label], "score": score}
+        for score, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+
+
+def _table(results: list[dict[str, Any]]) -> Table:
+    table = Table("video", "class", "score")
+    for result in results:
+        for i, row in enumerate(result["classes"]):
+            table.add_row(result["video"] if i == 0 else "", row["class"], f"{row['score']:.4f}")
+        table.add_section()
+    return table
+
+
+def _seconds_table(results: list[dict[str, Any]]) -> Table:
+    """Return a row for each stretch of seconds with the same best class; the score is their mean."""
+    table = Table("video", "seconds", "class", "score")
+    for result in results:
+        bests = [classes[0] for classes in result["seconds"]]
+        for i, (name, same) in enumerate(groupby(enumerate(bests), key=lambda item: item[1]["class"])):
+            seconds, rows = zip(*same, strict=True)
+            score = np.mean([row["score"] for row in rows])
+            stretch = f"{seconds[0]} to {seconds[-1] + 1}"
+            table.add_row(result["video"] if i == 0 else "", stretch, name, f"{score:.4f}")
+        table.add_section()
+    return table
