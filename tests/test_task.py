@@ -7,7 +7,7 @@ from nlvideo.task import VideoClassifier
 
 
 def test_data_and_network_must_agree_on_the_classes(visitors, monkeypatch):
-    monkeypatch.setattr("nlvideo.data.clips.Video", None)  # it is found before anything is decoded
+    monkeypatch.setattr("nlvideo.data.reading.Video", None)  # it is found before anything is decoded
     manifest = str(visitors / "val.csv")
     data = VideoData(4, manifest, manifest, num_workers=0)
     task = VideoClassifier(ResNet3d("c2d", [1, 1, 1, 1], 5, width=4))

@@ -9,7 +9,7 @@ from nlvideo.data.manifest import Sample
 
 log = logging.getLogger(__name__)
 
-FIRST_SAMPLES = 20  # where all of these fail, something larger is wrong than a few videos
+FIRST_SAMPLES = 20  # if all of these fail, something larger is wrong than a few videos
 
 
 class TooManyFailuresError(ValueError):
@@ -17,7 +17,7 @@ class TooManyFailuresError(ValueError):
 
 
 class Failures:
-    """Counts in memory that worker processes share with the one that trains: a number for each video, which only the
+    """Counts in memory that worker processes share with the training process: a number for each video, which only the
     worker that reads it changes.
 
     Args:
@@ -41,13 +41,13 @@ class Failures:
         self._num_failed[index] += 1
 
     def report(self, index: int, error: Exception) -> None:
-        """Names the video, the first time that it fails."""
+        """Log the video, the first time that it fails."""
         if not self._reported[index]:
             self._reported[index] = True
             log.warning("replaced by another video of its class: %s", error)
 
     def start_epoch(self, num_samples: int, failed_earlier: int = 0) -> None:
-        """`failed_earlier`: in this epoch, before the run was interrupted."""
+        """Begin to count; `failed_earlier` failed in this epoch before the run was interrupted."""
         self._failed_before = int(self._num_failed.sum()) - failed_earlier
         self._epoch_samples = num_samples
 
@@ -57,10 +57,7 @@ class Failures:
         return int(self._num_failed.sum()) - self._failed_before
 
     def check(self) -> None:
-        """
-        Raises:
-            TooManyFailuresError: the first 20 samples all failed, or more of this epoch than `max_failed`.
-        """
+        """Raise TooManyFailuresError if the first 20 samples all failed, or more of this epoch than `max_failed`."""
         failed = self.in_epoch
         if not self._num_read.any() and failed >= FIRST_SAMPLES:
             raise TooManyFailuresError(self.summary(f"none of the first {failed} videos could be read"))
@@ -71,6 +68,6 @@ class Failures:
     def summary(self, what: str) -> str:
         example = self.samples[int(self._reported.int().argmax())].path
         return (
-            f"{what}, {example} for one: see the warnings above; check data.root and the paths in the manifest, take "
-            "such videos out (tools/check_videos.py does), or raise data.max_failed"
+            f"{what}, {example} for one: see the warnings above; check data.root and the paths in the manifest, remove "
+            "such videos from it (tools/check_videos.py does), or raise data.max_failed"
         )

@@ -1,6 +1,6 @@
 """Mixup and CutMix of a batch (Zhang et al. 2018, Yun et al. 2019), with torchvision's transforms.
 
-Letters: B clips of a batch, V = 1 view, C = 3 channels, T frames, H x W pixels, K classes.
+Shapes: B clips of a batch, V = 1 view, C = 3 channels, T frames, H x W pixels, K classes.
 """
 
 import torch
@@ -10,7 +10,7 @@ from nlvideo.data.train_dataset import Clips
 
 
 def mix_batch(clips: Clips, num_classes: int, *, mixup: float, cutmix: float) -> Clips:
-    """Each clip blended with another of the batch, or with a box of it, the same in all its frames.
+    """Blend each clip with another of the batch, or with a box of it, the same in all its frames.
 
     Args:
         mixup: alpha of mixup, 0 for none.
@@ -20,10 +20,10 @@ def mix_batch(clips: Clips, num_classes: int, *, mixup: float, cutmix: float) ->
         video uint8 as before; label float32 [B, K], a distribution over the classes.
     """
     use_mixup = mixup > 0 and (cutmix == 0 or torch.rand(()) < 0.5)
-    pictures = clips.video.flatten(1, 3)  # (B, VCT, H, W), which torchvision takes for pictures of many channels
+    images = clips.video.flatten(1, 3)  # (B, VCT, H, W), images of many channels for torchvision
     if use_mixup:
-        mixed, label = v2.MixUp(alpha=mixup, num_classes=num_classes)(pictures.float(), clips.label)
+        mixed, label = v2.MixUp(alpha=mixup, num_classes=num_classes)(images.float(), clips.label)
         mixed = mixed.round().to(torch.uint8)
     else:
-        mixed, label = v2.CutMix(alpha=cutmix, num_classes=num_classes)(pictures, clips.label)
+        mixed, label = v2.CutMix(alpha=cutmix, num_classes=num_classes)(images, clips.label)
     return Clips(mixed.unflatten(1, clips.video.shape[1:4]), label, clips.index)

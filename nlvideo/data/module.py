@@ -1,7 +1,8 @@
-"""VideoData: manifests in, batches of Clips out."""
+"""VideoData: from manifests to batches, for every stage."""
 
 import os
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -12,25 +13,24 @@ from torch.utils.data import DataLoader
 from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, collate_readable
 from nlvideo.data.failures import Failures
 from nlvideo.data.flip_labels import flip_table, flipped_labels
-from nlvideo.data.loader import TrainLoader
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
 from nlvideo.data.mixup import mix_batch
-from nlvideo.data.protocols import SLIDING, TestProtocol, check_protocol
-from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset
+from nlvideo.data.protocols import PROTOCOLS, find_protocol
+from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset, TrainLoader
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.train_dataset import Clips, TrainClips, concatenate
-from nlvideo.data.transforms import Augment, check_sizes, train_transform
-from nlvideo.data.video import Decoder
+from nlvideo.data.train_dataset import Clips, TrainClips, collate_clips
+from nlvideo.data.transforms import Augment, color_augmentation, train_crop
+from nlvideo.data.video import Decoder, check_decoder, summarize_decoders
 
 
 class VideoData(LightningDataModule):
-    """Clips of the videos that manifests name: CSV files with the header ``path,label``, or lists ``path label``.
+    """Training clips and test videos from manifests: CSV files with the header ``path,label``, or lists ``path label``.
 
     Args:
         num_classes: labels go from 0 to num_classes - 1; the network gets as many outputs.
         train: manifest of the training videos.
         val: manifest of the validation videos: ``validate``, and after each epoch of ``fit``.
-        test: manifest of the test videos; `val` where it is left out.
+        test: manifest of the test videos; null is `val`.
         root: the folder from which a manifest's paths start; null is the manifest's own.
         clip_frames: T, frames of a clip.
         frame_interval: a clip takes every `frame_interval`-th frame. A video too short for that repeats its last frame.
@@ -41,22 +41,23 @@ class VideoData(LightningDataModule):
         crop_size: side of the square that training and clip level see, in pixels.
         crop_padding: pixels of repeated edge around a training frame before it is cropped: random shifts for frames no
             larger than the crop; with short_side null.
-        flip: mirrors every other training clip. Where left and right are part of the label, false, or labels: a
-            mirrored clip gets the class whose name has left and right exchanged.
-        augment: more that is done to training clips.
+        flip: flip every other training clip horizontally. If left and right are part of the label, false, or labels:
+            a flipped clip gets the class whose name has left and right exchanged.
+        augment: further augmentation of training clips.
         repeats: training clips from one decode of a video; a batch has batch_size / repeats videos.
         eval_short_side: short side of evaluated frames; null leaves their size.
-        test_crop_size: side of the square views of video level; `crop_size` where it is null.
+        test_crop_size: side of the square views of video level; null is `crop_size`.
         num_clips: clips of a video at video level, spread over its length.
-        num_crops: crops of each clip at video level, spread along the longer side; null is 3, and for protocol full,
-            which sees whole frames, 1.
-        protocol: whose clips, crops and pooling these are: our own, or exactly those of another codebase or the paper.
+        num_crops: crops of each clip at video level, spread along the longer side; null is the protocol's: 3, or 1
+            for full, which sees whole frames.
+        protocol: whose clips, crops and pooling these are: uniform (our own), or exactly those of another codebase or
+            the paper: nln, slowfast, mmaction, full; see `nlvideo.data.protocols`.
         batch_size: clips of a training batch, on each device.
         eval_batch_size: videos of an evaluation batch, on each device.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
-        decoder: the one that reads; auto is decord where its frames are right, and PyAV for the rest.
+        decoder: auto (decord for formats whose frames it numbers rightly, PyAV for the rest), or one of them.
         decode_timeout: seconds; a video that takes longer to read counts as unreadable.
-        max_failed: the training stops where more of an epoch than this cannot be read.
+        max_failed: the part of an epoch that may be unreadable before the training stops.
         seed: of the order of the training samples and of all their random draws. The command line sets it to
             seed_everything.
     """
@@ -83,7 +84,7 @@ class VideoData(LightningDataModule):
         test_crop_size: int | None = 256,
         num_clips: int = 10,
         num_crops: int | None = None,
-        protocol: TestProtocol = "uniform",
+        protocol: str = "uniform",
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int | None = None,
@@ -93,39 +94,21 @@ class VideoData(LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
-        num_crops = (1 if protocol == "full" else 3) if num_crops is None else num_crops
-        for name in (
-            "clip_frames",
-            "frame_interval",
-            "crop_size",
-            "repeats",
-            "num_clips",
-            "num_crops",
-            "batch_size",
-            "eval_batch_size",
-        ):
-            if locals()[name] < 1:
-                raise ValueError(f"data.{name}: expected at least 1, got {locals()[name]}")
-        if batch_size % repeats:
-            raise ValueError(f"data.batch_size: expected a multiple of data.repeats {repeats}, got {batch_size}")
-        augment = augment or Augment()
-        check_sizes(short_side, crop_size, crop_padding, augment)
         self.clip_sampling = ClipSampling(clip_frames, frame_interval, sampling, target_fps)
-        check_protocol(protocol, self.clip_sampling, num_crops)
+        test_protocol = find_protocol(protocol, self.clip_sampling, num_crops)
         self.num_classes = num_classes
         self.manifests = {"train": train, "val": val, "test": test or val}
         self.root = root
-        self.short_side = short_side
+        self.crop = train_crop(crop_size, short_side=short_side, padding=crop_padding, augment=augment or Augment())
         self.crop_size = crop_size
-        self.crop_padding = crop_padding
         self.flip = flip
-        self.augment = augment
+        self.augment = augment or Augment()
         self.repeats = repeats
         self.eval_short_side = eval_short_side
         self.test_crop_size = test_crop_size or crop_size
         self.num_clips = num_clips
-        self.num_crops = num_crops
-        self.protocol: TestProtocol = protocol
+        self.num_crops = test_protocol.num_crops if num_crops is None else num_crops
+        self.protocol = protocol
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = min(os.cpu_count() or 1, 8) if num_workers is None else num_workers
@@ -135,8 +118,40 @@ class VideoData(LightningDataModule):
         self.samples: dict[str, list[Sample]] = {}
         self.skipped: frozenset[int] = frozenset()  # rows of the test manifest
         self.failures: Failures | None = None
+        self._check_options(crop_padding)
 
-    @property
+    def _check_options(self, crop_padding: int) -> None:
+        at_least_1 = {
+            "num_classes": self.num_classes,
+            "clip_frames": self.clip_sampling.num_frames,
+            "frame_interval": self.clip_sampling.frame_interval,
+            "crop_size": self.crop_size,
+            "test_crop_size": self.test_crop_size,
+            "eval_short_side": 1 if self.eval_short_side is None else self.eval_short_side,
+            "repeats": self.repeats,
+            "num_clips": self.num_clips,
+            "num_crops": self.num_crops,
+            "batch_size": self.batch_size,
+            "eval_batch_size": self.eval_batch_size,
+        }
+        for name, value in at_least_1.items():
+            if value < 1:
+                raise ValueError(f"data.{name}: expected at least 1, got {value}")
+        for name, value in {"crop_padding": crop_padding, "num_workers": self.num_workers}.items():
+            if value < 0:
+                raise ValueError(f"data.{name}: expected 0 or more, got {value}")
+        target_fps, timeout = self.clip_sampling.target_fps, self.reading["timeout"]
+        for name, value in {"target_fps": 1 if target_fps is None else target_fps, "decode_timeout": timeout}.items():
+            if not value > 0:
+                raise ValueError(f"data.{name}: expected a positive number, got {value}")
+        if not 0 <= self.max_failed <= 1:
+            raise ValueError(f"data.max_failed: expected a part of an epoch, 0 to 1, got {self.max_failed}")
+        if self.batch_size % self.repeats:
+            raise ValueError(
+                f"data.batch_size: expected a multiple of data.repeats {self.repeats}, got {self.batch_size}"
+            )
+
+    @cached_property
     def class_names(self) -> list[str]:
         manifest = next((path for path in self.manifests.values() if path), "")
         return read_class_names(manifest, self.num_classes)
@@ -159,12 +174,16 @@ class VideoData(LightningDataModule):
         return self.failures.in_epoch if self.failures else 0
 
     def setup(self, stage: str) -> None:
+        check_decoder(self.reading["decoder"])
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}[stage]
         for split in needed:
             if not self.manifests[split]:
                 raise ValueError(f"data.{split}: not given; `nlvideo {stage}` needs a manifest, a CSV path,label")
             self.samples[split] = read_manifest(self.manifests[split], self.num_classes, self.root)
-            read_class_names(self.manifests[split], self.num_classes)  # raises where they disagree
+            read_class_names(self.manifests[split], self.num_classes)  # raises if they disagree
+        first = self.samples[needed[0]]
+        if self._ranks()[0] == 0:
+            rank_zero_info(summarize_decoders((sample.path for sample in first), self.reading["decoder"]))
         if stage != "fit":
             return
         num_ranks, most = self._ranks()[1], len(self.samples["train"]) * self.repeats
@@ -178,16 +197,15 @@ class VideoData(LightningDataModule):
             rank_zero_info(flip_table(self.class_names))
 
     def train_dataloader(self) -> DataLoader:
-        mirrored = None
+        flip_labels = None
         if self.flip:
-            mirrored = flipped_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
+            flip_labels = flipped_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
         dataset = TrainClips(
             self.samples["train"],
             sampling=self.clip_sampling,
-            transform=train_transform(
-                self.crop_size, short_side=self.short_side, crop_padding=self.crop_padding, augment=self.augment
-            ),
-            mirrored=mirrored,
+            crop=self.crop,
+            transform=color_augmentation(self.augment),
+            flip_labels=flip_labels,
             repeats=self.repeats,
             max_failed=self.max_failed,
             **self.reading,
@@ -202,49 +220,49 @@ class VideoData(LightningDataModule):
                 len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks
             ),
             batch_size=num_videos,
-            collate_fn=concatenate,
+            collate_fn=collate_clips,
             # A worker may wait in vain for each video of a batch, and no longer.
             timeout=self.reading["timeout"] * (num_videos + 1) if self.num_workers else 0,
             **self._workers(),
         )
 
     def _ranks(self) -> tuple[int, int]:
-        """This process's rank, and how many there are."""
+        """Return this process's rank and the number of processes."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self._eval_loader("test", done=self.skipped, num_clips=self.num_clips, protocol=self.protocol)
+        return self._eval_loader("test", self.skipped, num_clips=self.num_clips, protocol=self.protocol)
 
     def skip_in_test(self, rows: Iterable[int]) -> None:
-        """Leave these rows of the test manifest out, which have their scores. To be called before the test's loader is
-        made."""
+        """Leave rows of the test manifest out of `test_dataloader`, since they have their scores."""
         self.skipped = frozenset(rows)
 
     def views(self, split: str) -> dict[str, ViewSpec]:
-        """By level, the views that an evaluation of ``val`` or ``test`` judges a video by."""
+        """Return by level the views by which an evaluation of ``val`` or ``test`` judges a video."""
         clip = {"clip": ViewSpec(slice(0, 1), self.crop_size)}
         if split == "val":
             return clip
-        crop = None if self.protocol == "full" else self.test_crop_size
-        trained_crop = self.crop_size if self.protocol in SLIDING else None
+        protocol = PROTOCOLS[self.protocol]
+        crop = None if protocol.offsets is None else self.test_crop_size
+        trained_crop = self.crop_size if protocol.slides else None
         return {**clip, "video": ViewSpec(slice(1, None), crop, self.num_crops, self.protocol, trained_crop)}
 
     def on_after_batch_transfer(self, batch: Clips | None, dataloader_idx: int) -> Clips | None:
-        """Mixup and CutMix, where the batch is already on the device."""
+        """Apply mixup and CutMix, on the device."""
         mixup, cutmix = self.augment.mixup, self.augment.cutmix
         if not (self.trainer and self.trainer.training and (mixup or cutmix)):
             return batch
         return mix_batch(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
 
-    def _eval_loader(self, split: str, done: set[int] = frozenset(), **clips: int | str) -> DataLoader:
+    def _eval_loader(self, split: str, skipped: frozenset[int] = frozenset(), **clips: int | str) -> DataLoader:
         dataset = EvalVideos(
             self.samples[split], sampling=self.clip_sampling, short_side=self.eval_short_side, **clips, **self.reading
         )
         rank, num_ranks = self._ranks()
-        batches = EvalBatchSampler(len(dataset), self.eval_batch_size, done=done, rank=rank, num_ranks=num_ranks)
+        batches = EvalBatchSampler(len(dataset), self.eval_batch_size, skipped=skipped, rank=rank, num_ranks=num_ranks)
         # One video may have a thousand frames: a worker reads no further ahead than the next batch.
         ahead = {"prefetch_factor": 1} if self.num_workers else {}
         return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())

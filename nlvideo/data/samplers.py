@@ -1,16 +1,17 @@
-"""In which order training sees its samples, and where their random draws come from: of these, nothing is ever stored.
+"""The order of training samples, their random draws, and a loader that starts anywhere in an epoch. Nothing of this is
+stored: it is a function of (seed, epoch, place).
 
-    order      a permutation of the samples, drawn from (seed, epoch); batch b of all processes together is
-               its b-th part, and the processes take turns in it:
+    order      a permutation of the samples, drawn from (seed, epoch); batch b of all processes together is its b-th
+               part, and the processes take turns in it:
 
-                   permutation   7 2 9 4 | 0 8 1 5 | 3 6        two processes, two samples each a batch;
+                   permutation   7 2 9 4 | 0 8 1 5 | 3 6        two processes, two samples each per batch;
                    process       0 1 0 1 | 0 1 0 1 |            what does not fill a batch is left out
 
-    sample     every draw (clip, crop, flip, ..) from (seed, epoch, its row in the manifest), set where it is read
-    step       every draw (mixup, dropout, ..) from (seed, epoch, batch, process), set as the batch is handed over
+    sample     every draw (clip, crop, flip, ..) from (seed, epoch, row in the manifest), seeded where it is read
+    step       every draw (mixup, dropout, ..) from (seed, epoch, batch, process), seeded as the batch is handed over
 
-So a batch is the same set of samples for any number of processes with the same total batch, a sample the same clip
-whichever worker reads it, and a run that starts again in the middle of an epoch does what it would have done.
+So a batch is the same set of samples for any number of processes with the same total batch, a sample is the same clip
+in whichever worker it is read, and a run that starts again in the middle of an epoch does what it would have done.
 """
 
 import random
@@ -19,18 +20,21 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from nlvideo.data.failures import Failures, TooManyFailuresError
+from nlvideo.data.train_dataset import Clips
 
 ORDER, SAMPLE, STEP = range(3)  # what a seed is for: the same numbers never give the same draws twice
 
 
 def mixed_seed(*numbers: int) -> int:
-    """A seed of 32 bits from several numbers; near numbers give unrelated seeds."""
+    """Return a seed of 32 bits from several numbers; near numbers give unrelated seeds."""
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 def set_seed(seed: int) -> None:
-    """Of every generator that a transform, a decoder or a network may draw from."""
+    """Seed every generator that a transform, a decoder or a network may draw from."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -44,14 +48,14 @@ class SampleRef(NamedTuple):
 
 
 class ResumableDistributedSampler(DistributedSampler):
-    """Places for one process's batches, see the top of this file. Its base class tells Lightning that they are split
-    over the processes already.
+    """Samples of one process's batches, in the order of the module's docstring. Its base class tells Lightning that
+    they are split over the processes already.
 
     Args:
         num_samples: of the data set.
         batch_size: samples of a batch in one process.
         rank: of this process.
-        num_ranks: how many processes there are.
+        num_ranks: number of processes.
     """
 
     def __init__(self, num_samples: int, batch_size: int, *, seed: int, rank: int = 0, num_ranks: int = 1):
@@ -77,7 +81,7 @@ class ResumableDistributedSampler(DistributedSampler):
 
 
 class SeededDataset(Dataset):
-    """The samples of a data set by their places: all random draws of one come from its seed."""
+    """A data set whose items are asked for by SampleRef, with all random draws of an item from its seed."""
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
@@ -85,6 +89,51 @@ class SeededDataset(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, place: SampleRef):
-        set_seed(place.seed)
-        return self.dataset[place.index]
+    def __getitem__(self, sample: SampleRef):
+        set_seed(sample.seed)
+        return self.dataset[sample.index]
+
+
+class TrainLoader(DataLoader):
+    """Training batches in the order of a ResumableDistributedSampler. Set the seed of each step, know the position in
+    the epoch, and raise in this process if too many videos fail.
+
+    Args:
+        failures: of the data set.
+        options: of DataLoader.
+    """
+
+    sampler: ResumableDistributedSampler
+
+    def __init__(self, dataset: SeededDataset, *, failures: Failures, sampler: ResumableDistributedSampler, **options):
+        super().__init__(dataset, sampler=sampler, **options)
+        self.failures = failures
+        self._batches_given = 0
+
+    def __iter__(self) -> Iterator[Clips]:
+        sampler = self.sampler
+        first = sampler.first_batch
+        if first == 0:
+            self.failures.start_epoch(len(sampler))
+        batches = super().__iter__()
+        for batch_index in range(first, sampler.num_batches):
+            batch = next(batches)
+            sampler.first_batch = 0  # the next pass is a whole one
+            self.failures.check()
+            if batch is None:
+                what = "a video and all tried in its place could not be read"
+                raise TooManyFailuresError(self.failures.summary(what))
+            self._batches_given = batch_index + 1
+            set_seed(sampler.step_seed(batch_index))
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the samples of this epoch that all processes together were given, and how many this one could not
+        read."""
+        return {"samples": self._batches_given * self.sampler.total_batch, "failed": self.failures.in_epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Start the next pass there."""
+        sampler = self.sampler
+        sampler.first_batch = self._batches_given = state["samples"] // sampler.total_batch
+        self.failures.start_epoch(len(sampler), state["failed"] if sampler.rank == 0 else 0)  # process 0 wrote it

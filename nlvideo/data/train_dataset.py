@@ -1,22 +1,22 @@
-"""From a manifest's row to training clips: decode once, cut, stay uint8. Evaluation's way is in `footage`.
+"""The training data set: from a row of a manifest to random clips of its video, transformed, in uint8.
 
-Letters: B clips of a batch, V views of a video, C = 3 channels, T frames, H x W pixels.
+Shapes: B clips of a batch, V views of a video, C = 3 channels, T frames, H x W pixels, K classes.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
-from nlvideo.data.clips import TIMEOUT, read_clips
 from nlvideo.data.failures import Failures
 from nlvideo.data.manifest import Sample
+from nlvideo.data.reading import read_training_clips, run_with_timeout
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.transforms import TrainCrop
 from nlvideo.data.video import DecodeError, Decoder
 
 log = logging.getLogger(__name__)
@@ -25,24 +25,26 @@ MAX_REPLACEMENTS = 20  # videos tried in place of one that cannot be read
 
 
 class Clips(NamedTuple):
-    """A batch. `index` is the row in the manifest: what makes one vote a video possible."""
+    """A batch of training clips."""
 
     video: Tensor  # [B, V, C, T, H, W] uint8
     label: Tensor  # [B] int64; after mixup [B, K] float32
-    index: Tensor  # [B] int64
+    index: Tensor  # [B] int64, rows in the manifest
 
 
 class TrainClips(Dataset):
-    """Random clips of each video, transformed: Clips of B = `repeats` and V = 1.
+    """Random clips of videos: an item is Clips with B = `repeats` and V = 1.
 
-    A video that cannot be read is reported, counted and replaced by another of its class. Where replacements fail as
-    well, the item is None: an error would reach the main process with a stack trace for its message.
+    A video that cannot be read is reported, counted and replaced by another of its class. If replacements fail as well,
+    the item is None, since an exception would reach the main process with a stack trace for its message.
 
     Args:
-        sampling: of the clips.
-        transform: of the frames of a clip.
-        mirrored: the label of each class when its videos are mirrored, None for those that are not; no flip without.
-        repeats: clips taken from one decode of a video (repeated augmentation).
+        crop: see `transforms.train_crop`.
+        transform: of a cropped clip, [T, C, H, W].
+        flip_labels: the label of each class after a horizontal flip, None for classes that are not flipped; without
+            it, no clip is.
+        repeats: clips from one decode of a video (repeated augmentation).
+        decoder, timeout, max_failed: see `VideoData`.
     """
 
     def __init__(
@@ -50,19 +52,19 @@ class TrainClips(Dataset):
         samples: Sequence[Sample],
         *,
         sampling: ClipSampling,
-        transform: Callable[[Tensor], Tensor],
-        mirrored: Sequence[int | None] | None = None,
+        crop: TrainCrop,
+        transform: Callable[[Tensor], Tensor] | None = None,
+        flip_labels: Sequence[int | None] | None = None,
         repeats: int = 1,
         decoder: Decoder = "auto",
-        timeout: float = TIMEOUT,
+        timeout: float = 120.0,
         max_failed: float = 0.05,
     ):
         self.samples = samples
-        self.sampling = sampling
+        self.reading = {"sampling": sampling, "crop": crop, "repeats": repeats, "decoder": decoder}
+        self.crop = crop
         self.transform = transform
-        self.mirrored = mirrored
-        self.repeats = repeats
-        self.decoder = decoder
+        self.flip_labels = flip_labels
         self.timeout = timeout
         self.failures = Failures(samples, max_failed)
 
@@ -80,7 +82,7 @@ class TrainClips(Dataset):
         return clips
 
     def _replacement(self, index: int) -> Clips | None:
-        """Of a random video of the same class; where that fails too often, of any."""
+        """Return clips of a random video of the same class; after half of the attempts, of any class."""
         label = self.samples[index].label
         same = [i for i, sample in enumerate(self.samples) if sample.label == label and i != index]
         for attempt in range(MAX_REPLACEMENTS):
@@ -94,27 +96,22 @@ class TrainClips(Dataset):
 
     def _read(self, index: int) -> Clips:
         path, label, _ = self.samples[index]
-        draws = torch.rand(self.repeats, self.sampling.num_frames).numpy()
+        clips = run_with_timeout(self.timeout, read_training_clips, path, **self.reading)
+        videos, labels = zip(*(self._augment(self.crop(*clip), label) for clip in clips), strict=True)
+        video = torch.stack(videos)[:, None].transpose(2, 3)  # [R, 1, C, T, H, W]
+        return Clips(video, torch.tensor(labels), torch.full((len(labels),), index))
 
-        def choose(video_frames: int, fps: float) -> np.ndarray:
-            return np.stack([self.sampling.random(video_frames, fps, draw) for draw in draws])
-
-        frames, clips = read_clips(path, choose, decoder=self.decoder, timeout=self.timeout)
-        videos, labels = zip(*(self._augmented(frames[clip], label) for clip in clips), strict=True)
-        return Clips(
-            torch.stack(videos)[:, None].transpose(2, 3), torch.tensor(labels), torch.full((self.repeats,), index)
-        )
-
-    def _augmented(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
-        """[T, C, H, W] and the label of what they show."""
-        frames = self.transform(frames)
-        if self.mirrored is not None and torch.rand(()) < 0.5 and self.mirrored[label] is not None:
-            return F.horizontal_flip(frames), self.mirrored[label]
+    def _augment(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
+        """Return frames [T, C, H, W] and the label of what they show."""
+        if self.transform is not None:
+            frames = self.transform(frames)
+        if self.flip_labels is not None and torch.rand(()) < 0.5 and self.flip_labels[label] is not None:
+            return F.horizontal_flip(frames), self.flip_labels[label]
         return frames, label
 
 
-def concatenate(clips: Sequence[Clips | None]) -> Clips | None:
-    """Batches made one; None where one of them is None."""
+def collate_clips(clips: Sequence[Clips | None]) -> Clips | None:
+    """Return one batch; None if one of the items is."""
     if any(clip is None for clip in clips):
         return None
     return Clips(*(torch.cat(field) for field in zip(*clips, strict=True)))

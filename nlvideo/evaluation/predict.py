@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec
+from nlvideo.data.eval_dataset import DecodedVideo, ViewSpec
+from nlvideo.data.reading import read_eval_clips
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import normalize, resize_short_side
 from nlvideo.data.video import Video
@@ -35,8 +36,8 @@ def predict(net: Backbone, video: Path, *, num_clips: int = 10, num_crops: int =
     Raises:
         DecodeError: if the file cannot be read.
     """
-    reader = EvalVideos([], sampling=_sampling(net), short_side=net.preprocessing["short_side"], num_clips=num_clips)
-    frames, clips = reader.read(video)
+    short_side = net.preprocessing["short_side"]
+    frames, clips = read_eval_clips(video, sampling=_sampling(net), short_side=short_side, num_clips=num_clips)
     return _score_clips(net, frames, clips[1:], num_crops).mean(dim=0)  # the first clip is that of clip level
 
 

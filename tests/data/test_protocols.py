@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from nlvideo.data.protocols import crop_offsets, protocol_clips
+from nlvideo.data.protocols import PROTOCOLS
 from nlvideo.data.sampling import ClipSampling
 
 FOUR_FRAMES = ClipSampling(4, 8)
 
 
 def clips(protocol, num_clips, video_frames, fps=30.0, sampling=FOUR_FRAMES):
-    return protocol_clips(protocol, sampling, num_clips, video_frames=video_frames, fps=fps).tolist()
+    return PROTOCOLS[protocol].clips(sampling, num_clips, video_frames, fps).tolist()
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_slowfast_at_8x8_and_at_another_frame_rate():
     ],
 )
 def test_offsets_of_three_crops(protocol, room, offsets):
-    assert crop_offsets(protocol, room, 3) == offsets
-    assert crop_offsets(protocol, room, 1) == [offsets[1]]
+    assert PROTOCOLS[protocol].offsets(room, 3) == offsets
+    assert PROTOCOLS[protocol].offsets(room, 1) == [offsets[1]]
 
 
 def test_uniform_has_any_number_of_crops():
-    assert crop_offsets("uniform", 8, 5) == [0, 2, 4, 6, 8]
+    assert PROTOCOLS["uniform"].offsets(8, 5) == [0, 2, 4, 6, 8]

@@ -4,14 +4,13 @@ import os
 import random
 import signal
 import time
-from functools import partial
 
 import numpy as np
 import pytest
 
 from nlvideo.data.prepare.check import check_video
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
-from nlvideo.data.timeout import run_with_timeout
+from nlvideo.data.reading import run_with_timeout
 from nlvideo.data.video import DecodeError, Video
 
 SECONDS = 60  # for one video, on a busy machine
@@ -80,11 +79,11 @@ def test_a_crash_and_a_hang_cost_one_item_each():
 
 
 def test_a_time_limit_returns_raises_and_gives_up():
-    assert run_with_timeout(5, lambda: 3) == 3
+    assert run_with_timeout(5, lambda path, times: path * times, "ab", times=2) == "abab"
     with pytest.raises(ZeroDivisionError):
-        run_with_timeout(5, lambda: 1 / 0)
-    with pytest.raises(TimeoutError, match=r"took longer than 0\.01 seconds"):
-        run_with_timeout(0.01, partial(time.sleep, 5))
+        run_with_timeout(5, lambda path: 1 / 0, "a.mp4")
+    with pytest.raises(DecodeError, match=r"^a\.mp4: reading it took longer than 0\.01 seconds"):
+        run_with_timeout(0.01, lambda path: time.sleep(5), "a.mp4")
 
 
 @pytest.fixture(scope="module")

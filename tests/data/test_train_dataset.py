@@ -10,12 +10,11 @@ from nlvideo.data.flip_labels import flipped_labels
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.train_dataset import TrainClips
-from nlvideo.data.transforms import train_transform
+from nlvideo.data.transforms import RandomCrop
 
 
 def train_clips(samples, **options):
-    transform = train_transform(64, short_side=None)
-    return TrainClips(samples, **{"sampling": ClipSampling(4, 8), "transform": transform, **options})
+    return TrainClips(samples, **{"sampling": ClipSampling(4, 8), "crop": RandomCrop(64), **options})
 
 
 def test_a_training_clip_is_dense_and_its_start_is_random(samples, read_numbers):
@@ -54,7 +53,7 @@ def test_where_nothing_can_be_read_the_search_for_a_replacement_ends(samples):
 
 
 def test_several_clips_from_one_decode(samples, read_numbers, monkeypatch):
-    from nlvideo.data import clips as reading
+    from nlvideo.data import reading
 
     opened = []
     video = reading.Video
@@ -72,7 +71,7 @@ def test_a_flip_exchanges_left_and_right_classes_and_leaves_the_rest(samples):
     assert flipped_labels(names) == [1, 0, None]
     dataset = train_clips(
         [Sample(samples[0].path, label, "long.mp4") for label in range(3)],
-        mirrored=flipped_labels(names),
+        flip_labels=flipped_labels(names),
         # A picture that is black on the left and white on the right.
         transform=lambda frames: torch.cat([frames[..., :32] * 0, frames[..., :32] * 0 + 255], dim=-1),
     )

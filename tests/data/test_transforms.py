@@ -2,11 +2,15 @@
 
 import pytest
 import torch
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 from nlvideo.data.mixup import mix_batch
+from nlvideo.data.reading import read_training_clips
+from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.train_dataset import Clips
-from nlvideo.data.transforms import Augment, JitteredCrop, resize_short_side, train_transform
+from nlvideo.data.transforms import Augment, JitteredCrop, RandomCrop, color_augmentation, resize_short_side, train_crop
+from nlvideo.data.video import Box
 
 HEIGHT, WIDTH = 40, 60
 
@@ -20,18 +24,43 @@ def coordinates(num_frames=4, height=HEIGHT, width=WIDTH):
     return frames
 
 
+@pytest.fixture
+def cropped(monkeypatch):
+    """cropped(crop, frames): the clip that a training data set makes of a video with these frames."""
+
+    class Video:
+        fps = 30.0
+
+        def __init__(self, frames, decoder):
+            self.stored = frames
+            self.num_frames, _, self.height, self.width = frames.shape
+
+        def frames(self, indices, box):
+            top, left, height, width = box
+            assert 0 <= top < top + height <= self.height
+            assert 0 <= left < left + width <= self.width
+            return self.stored[torch.from_numpy(indices)][..., top : top + height, left : left + width]
+
+    monkeypatch.setattr("nlvideo.data.reading.Video", Video)
+
+    def read(crop, frames):
+        ((part, box),) = read_training_clips(frames, sampling=ClipSampling(len(frames), 1), crop=crop)
+        return crop(part, box)
+
+    return read
+
+
 def test_the_short_side_is_resized_and_uint8_is_kept():
     resized = resize_short_side(coordinates(), 20)
     assert (resized.shape, resized.dtype) == ((4, 3, 20, 30), torch.uint8)
     assert resize_short_side(coordinates(), None).shape == (4, 3, HEIGHT, WIDTH)
 
 
-def test_the_crop_is_drawn_once_a_clip_and_reaches_everything():
-    transform = train_transform(32, short_side=None)
+def test_the_crop_is_drawn_once_a_clip_and_reaches_everything(cropped):
     torch.manual_seed(0)
     rows, columns = set(), set()
     for _ in range(300):
-        clip = transform(coordinates())
+        clip = cropped(RandomCrop(32), coordinates())
         assert (clip.shape, clip.dtype) == ((4, 3, 32, 32), torch.uint8)
         assert clip[:, 2, 0, 0].tolist() == [0, 1, 2, 3]
         assert (clip[:, :2] == clip[0, :2]).all(), "frames of one clip were cut differently"
@@ -41,10 +70,21 @@ def test_the_crop_is_drawn_once_a_clip_and_reaches_everything():
     assert columns == set(range(WIDTH - 32 + 1))
 
 
-def test_shift_moves_the_frame_by_up_to_that_many_pixels():
-    transform = train_transform(HEIGHT, short_side=None, crop_padding=3)
+@pytest.mark.parametrize(("crop", "padding"), [(32, 0), (32, 3), (40, 3), (48, 3), (70, 0), (20, 30)])
+def test_only_the_pixels_of_a_crop_are_read_and_they_are_torchvisions(cropped, crop, padding):
+    whole = v2.RandomCrop(crop, padding=padding or None, pad_if_needed=True, padding_mode="edge")
+    for seed in range(40):
+        torch.manual_seed(seed)
+        clip = cropped(RandomCrop(crop, padding), coordinates())
+        torch.manual_seed(seed)
+        torch.rand(1, 4)  # the draws of the clip
+        assert torch.equal(clip, whole(coordinates()))
+
+
+def test_shift_moves_the_frame_by_up_to_that_many_pixels(cropped):
     torch.manual_seed(0)
-    first_rows = {transform(coordinates(width=HEIGHT))[0, 0, :, 5].tolist().count(0) - 1 for _ in range(200)}
+    crop, frames = RandomCrop(HEIGHT, 3), coordinates(width=HEIGHT)
+    first_rows = {cropped(crop, frames)[0, 0, :, 5].tolist().count(0) - 1 for _ in range(200)}
     assert first_rows == {-1, 0, 1, 2, 3}  # rows repeated above the frame; -1: its first row is cut off
 
 
@@ -52,11 +92,11 @@ RAMP = torch.linspace(0, 255, 100).round().to(torch.uint8)[:, None].expand(4, 3,
 
 
 @pytest.mark.parametrize(("inverse", "mean"), [(False, 60), (True, 55.5)])
-def test_scale_jitter_draws_every_short_side(inverse, mean):
+def test_scale_jitter_draws_every_short_side(cropped, inverse, mean):
     """The slope of the ramp in the crop tells the size that the whole frame would have."""
-    transform = train_transform(32, short_side=(40, 80), augment=Augment(inverse_jitter=inverse))
+    crop = train_crop(32, short_side=(40, 80), augment=Augment(inverse_jitter=inverse))
     torch.manual_seed(0)
-    slopes = torch.stack([transform(RAMP)[0, 0, 4:-4, 0].float().diff().mean() for _ in range(300)])
+    slopes = torch.stack([cropped(crop, RAMP)[0, 0, 4:-4, 0].float().diff().mean() for _ in range(300)])
     sizes = 255 / slopes
     assert sizes.min() == pytest.approx(40, abs=2)
     assert sizes.max() == pytest.approx(80, abs=3)
@@ -66,14 +106,11 @@ def test_scale_jitter_draws_every_short_side(inverse, mean):
 def test_cutting_before_resizing_gives_what_resizing_before_cutting_gives():
     torch.manual_seed(0)
     frames = F.gaussian_blur(torch.randint(0, 256, (2, 3, 60, 90), dtype=torch.uint8), [9, 9])
-    crop = JitteredCrop(40, (50, 50))(frames)
-    resized = F.resize(frames, [50], antialias=True).float()
-    distance = min(
-        (resized[..., top : top + 40, left : left + 40] - crop.float()).abs().mean()
-        for top in range(11)
-        for left in range(36)
-    )
-    assert distance < 1.5
+    crop = JitteredCrop(40, (50, 50))
+    assert crop.draw(60, 90)[2:] == (48, 48)
+    cut = crop(frames[..., 12:60, 6:54], Box(12, 6, 48, 48))  # whole pixels after the resize to 50 x 75 too
+    resized = F.resize(frames, [50], antialias=True)[..., 10:50, 5:45]
+    assert (cut.float() - resized.float()).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize(
@@ -85,10 +122,11 @@ def test_cutting_before_resizing_gives_what_resizing_before_cutting_gives():
         Augment(erasing=1.0),
     ],
 )
-def test_augmentations_change_all_frames_of_a_clip_alike(augment):
+def test_augmentations_change_all_frames_of_a_clip_alike(cropped, augment):
     torch.manual_seed(0)
     frames = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8).expand(4, 3, 64, 64)
-    clips = [train_transform(48, short_side=(48, 64), augment=augment)(frames) for _ in range(6)]
+    crop, transform = train_crop(48, short_side=(48, 64), augment=augment), color_augmentation(augment)
+    clips = [transform(cropped(crop, frames)) for _ in range(6)]
     for clip in clips:
         assert (clip.shape, clip.dtype) == ((4, 3, 48, 48), torch.uint8)
         assert (clip == clip[0]).all()

@@ -35,7 +35,8 @@ from nlvideo.data.eval_dataset import DecodedVideo, EvalVideos, ViewSpec, collat
 from nlvideo.data.formats import SUFFIXES
 from nlvideo.data.manifest import Sample
 from nlvideo.data.prepare.encode import write_video
-from nlvideo.data.protocols import SLIDING, crop_offsets, nln_clips
+from nlvideo.data.protocols import PROTOCOLS, doubled_offsets, nln_clips
+from nlvideo.data.reading import read_eval_clips
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import normalize, resize_short_side
 from nlvideo.data.video import DecodeError, Video
@@ -64,11 +65,11 @@ def pytorchvideo_pipeline(net: ResNet3d, options: argparse.Namespace) -> Read:
     def read(path: Path) -> Tensor:
         opened = Video(path)
         scores = []
-        for clip in nln_clips(options.clips, FRAMES, STRIDE, opened.num_frames):
+        for clip in nln_clips(ClipSampling(FRAMES, STRIDE), options.clips, opened.num_frames):
             for crop in range(CROPS):
                 frames = resize_short_side(decoded(path, clip, opened.fps), options.side)  # (T, 3, H, W)
                 height, width = frames.shape[-2:]
-                offset = crop_offsets("nln", max(height, width) - options.side, CROPS)[crop]
+                offset = doubled_offsets(max(height, width) - options.side, CROPS)[crop]
                 top, left = (0, offset) if width >= height else (offset, 0)
                 view = frames[..., top : top + options.side, left : left + options.side].transpose(0, 1)[None]
                 scores.append(net.scores(normalize(view.to(options.device), MEAN, STD), options.trained_side)[0])
@@ -88,17 +89,11 @@ def decoded(path: Path, clip: np.ndarray, fps: float) -> Tensor:
 
 
 def ours(net: ResNet3d, protocol: str, options: argparse.Namespace) -> Read:
-    reader = EvalVideos(
-        [],
-        sampling=ClipSampling(FRAMES, STRIDE),
-        short_side=options.side,
-        num_clips=options.clips,
-        protocol=protocol,
-    )
+    reading = {"short_side": options.side, "num_clips": options.clips, "protocol": protocol}
     views, normalize_views = views_of(protocol, options), partial(normalize, mean=MEAN, std=STD)
 
     def read(path: Path) -> Tensor:
-        frames, clips = reader.read(path)
+        frames, clips = read_eval_clips(path, sampling=ClipSampling(FRAMES, STRIDE), **reading)
         video = DecodedVideo(frames.to(options.device), clips, label=0, index=0)
         (scores,) = score_views(
             net, [video], views, normalize=normalize_views, views_per_forward=options.views_per_forward
@@ -110,7 +105,7 @@ def ours(net: ResNet3d, protocol: str, options: argparse.Namespace) -> Read:
 
 def views_of(protocol: str, options: argparse.Namespace) -> ViewSpec:
     crop, num_crops = (None, 1) if protocol == "full" else (options.side, CROPS)
-    trained_side = options.trained_side if protocol in SLIDING else None
+    trained_side = options.trained_side if PROTOCOLS[protocol].slides else None
     return ViewSpec(slice(1, None), crop, num_crops, protocol, trained_side)
 
 

@@ -137,8 +137,8 @@ def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box
         raise ReadError(f"its frames of {reader.size[0]} x {reader.size[1]} pixels do not hold {box}")
     wanted, places = np.unique(np.minimum(indices, reader.num_frames - 1), return_inverse=True)
     frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare)
-    if np.array_equal(wanted, indices):
-        return frames  # without a copy
+    if np.array_equal(wanted, indices.ravel()):
+        return frames.view(*indices.shape, *frames.shape[1:])  # without a copy
     return frames[torch.from_numpy(places.reshape(indices.shape))]
 
 

@@ -8,8 +8,8 @@ from torch.utils.data import DataLoader
 
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.train_dataset import TrainClips, concatenate
-from nlvideo.data.transforms import train_transform
+from nlvideo.data.train_dataset import TrainClips, collate_clips
+from nlvideo.data.transforms import JitteredCrop
 from nlvideo.data.video import READERS, DecodeError, Reader, ReadError, Video
 from nlvideo.models import ResNet3d
 
@@ -47,10 +47,10 @@ def test_a_new_decoder_reads_and_trains(registered, tmp_path):
     dataset = TrainClips(
         [Sample(tmp_path / "a.npy", label, "a.npy") for label in (0, 1)],
         sampling=ClipSampling(4, 2),
-        transform=train_transform(32, short_side=(32, 40)),
+        crop=JitteredCrop(32, (32, 40)),
         decoder="numpy",
     )
-    batch = next(iter(DataLoader(dataset, batch_size=2, collate_fn=concatenate)))
+    batch = next(iter(DataLoader(dataset, batch_size=2, collate_fn=collate_clips)))
     assert batch.video.shape == (2, 1, 3, 4, 32, 32)
     net = ResNet3d(num_classes=2, width=4)
     loss = cross_entropy(net(batch.video[:, 0] / 255), batch.label)

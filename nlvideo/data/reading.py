@@ -1,0 +1,118 @@
+"""Open, number, read: from a video's path to the frames of its clips, each decoded once, within a time limit.
+
+Shapes: R training clips, J evaluation clips, n distinct frames, C = 3 channels, T frames of a clip, H x W pixels.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nlvideo.data.protocols import PROTOCOLS
+from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.transforms import TrainCrop, resize_short_side
+from nlvideo.data.video import Box, DecodeError, Decoder, Video
+
+Result = TypeVar("Result")
+
+
+def read_training_clips(
+    path: Path, *, sampling: ClipSampling, crop: TrainCrop, repeats: int = 1, decoder: Decoder = "auto"
+) -> list[tuple[Tensor, Box]]:
+    """Return `repeats` random clips, each the part of its frames that its crop needs, uint8 [T, C, h, w], and the box
+    that was drawn for it.
+
+    Raises:
+        DecodeError: if the video cannot be read.
+    """
+    draws = torch.rand(repeats, sampling.num_frames).numpy()
+    video = Video(path, decoder)
+    size = video.height, video.width
+    indices = np.stack([sampling.random(video.num_frames, video.fps, draw) for draw in draws])  # [R, T]
+    boxes = [crop.draw(*size) for _ in range(repeats)]
+    parts = [_inside(box, *size) for box in boxes]
+    decoded = _enclosing(parts)
+    frames = video.frames(indices, box=decoded)  # [R, T, C, h, w]
+    return [(_cut(clip, part, decoded), box) for clip, part, box in zip(frames, parts, boxes, strict=True)]
+
+
+def read_eval_clips(
+    path: Path,
+    *,
+    sampling: ClipSampling,
+    short_side: int | None,
+    num_clips: int = 0,
+    protocol: str = "uniform",
+    decoder: Decoder = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Return the frames of the centre clip and of `num_clips` clips of a test protocol, each frame once.
+
+    Args:
+        short_side: frames are resized to it as they are decoded; None leaves their size.
+
+    Returns:
+        uint8 [n, C, H, W], and where in it the frames of each clip are, int64 [J, T] with J = 1 + num_clips.
+
+    Raises:
+        DecodeError: if the video cannot be read.
+    """
+    video = Video(path, decoder)
+    clips = sampling.centre(video.num_frames, video.fps)[None]
+    if num_clips:
+        more = PROTOCOLS[protocol].clips(sampling, num_clips, video.num_frames, video.fps)
+        clips = np.concatenate([clips, more])
+    distinct, places = np.unique(clips, return_inverse=True)
+    frames = video.frames(distinct, partial(resize_short_side, short_side=short_side))
+    return frames, torch.from_numpy(places.reshape(clips.shape))
+
+
+def run_with_timeout(seconds: float, read: Callable[..., Result], path: Path, **options) -> Result:
+    """Return read(path, **options).
+
+    A call that takes longer stays behind in its thread, which Python cannot stop but which does not keep the process
+    alive; its memory stays in use.
+
+    Raises:
+        DecodeError: if it takes longer.
+    """
+    outcome: list[tuple[bool, Result | BaseException]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((True, read(path, **options)))
+        except BaseException as error:  # raised in the calling thread
+            outcome.append((False, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise DecodeError(f"{path}: reading it took longer than {seconds:g} seconds")
+    ((succeeded, result),) = outcome
+    if not succeeded:
+        raise result
+    return result
+
+
+def _inside(box: Box, height: int, width: int) -> Box:
+    """Return the part of a box that is inside the frame; if there is none, the nearest pixels of its edge."""
+    top, bottom = np.clip([box.top, box.top + box.height - 1], 0, height - 1).tolist()
+    left, right = np.clip([box.left, box.left + box.width - 1], 0, width - 1).tolist()
+    return Box(top, left, bottom - top + 1, right - left + 1)
+
+
+def _enclosing(boxes: Sequence[Box]) -> Box:
+    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
+    bottom, right = max(box.top + box.height for box in boxes), max(box.left + box.width for box in boxes)
+    return Box(top, left, bottom - top, right - left)
+
+
+def _cut(frames: Tensor, part: Box, decoded: Box) -> Tensor:
+    """Return a part of frames [T, C, H, W] that were decoded inside another box: a view."""
+    top, left = part.top - decoded.top, part.left - decoded.left
+    return frames[:, :, top : top + part.height, left : left + part.width]
