@@ -80,10 +80,10 @@ def find_protocol(name: str, sampling: ClipSampling, num_crops: int | None = Non
         )
     if num_crops is not None and protocol.allowed_crops is not None and num_crops not in protocol.allowed_crops:
         allowed = " or ".join(map(str, protocol.allowed_crops))
-        sees = ", since it sees whole frames" if protocol.offsets is None else ""
+        sees = ", which sees whole frames" if protocol.offsets is None else ""
         raise ValueError(
-            f"protocol {name} has {allowed} crops{sees}, got num_crops {num_crops}; leave it out, or choose protocol "
-            "uniform, which has any number"
+            f"data.num_crops: expected {allowed} for protocol {name}{sees}, got {num_crops}; leave it out, or choose "
+            "protocol uniform, which has any number"
         )
     return protocol
 

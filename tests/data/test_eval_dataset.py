@@ -96,6 +96,15 @@ def test_three_crops_stand_at_both_ends_and_in_the_middle_of_the_longer_side():
     assert [corners(view)[:2] for view in high[:3]] == [(0, 4), (14, 4), (28, 4)]
 
 
+def test_crops_stand_in_the_middle_of_the_shorter_side_rounded_down():
+    """As in all three codebases: a room of 9 pixels leaves 4 above."""
+    for num_crops in (1, 3):
+        views = ViewSpec(VIDEO, 32, num_crops)
+        assert {box[:1] for box in views.boxes(41, 60)} == {(4,)}
+        assert {box[1:2] for box in views.boxes(60, 41)} == {(4,)}
+        assert {corners(view)[0] for view in all_views(coordinates(height=41), views)} == {4}
+
+
 def test_one_crop_is_the_centre_and_no_crop_the_whole_frame():
     assert corners(all_views(coordinates(), ViewSpec(CLIP, 32))[0]) == (4, 14, [0, 1])
     (whole,) = all_views(coordinates(), ViewSpec(CLIP, None))

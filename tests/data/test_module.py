@@ -80,6 +80,16 @@ def test_two_epochs_draw_different_clips(folder, read_numbers):
     assert starts(0) != starts(1)
 
 
+def test_test_and_validation_have_manifests_of_their_own(folder, tmp_path):
+    (tmp_path / "test.csv").write_text(f"{folder / '4.mp4'} 0\n{folder / '5.mp4'} 1\n")
+    data = video_data(folder, test=str(tmp_path / "test.csv"))
+    data.setup("validate")
+    data.setup("test")
+    assert len(list(data.test_dataloader())) == 2
+    assert [sample.path.name for sample in data.samples["test"]] == ["4.mp4", "5.mp4"]
+    assert [sample.path.name for sample in data.samples["val"]] == ["0.mp4", "absent.mp4", "1.mp4"]
+
+
 def test_class_names_and_preprocessing(folder):
     data = video_data(folder)
     assert data.class_names == ["even", "odd"]
@@ -104,9 +114,23 @@ def test_class_names_and_preprocessing(folder):
         ({"batch_size": 4, "repeats": 3}, r"data\.batch_size: expected a multiple of data\.repeats 3, got 4"),
         ({"short_side": (48, 64)}, r"data\.short_side: expected two rising lengths of at least the crop of 64"),
         ({"short_side": (64, 80), "crop_padding": 2}, r"data\.crop_padding: 2 has no effect with data\.short_side"),
+        ({"num_classes": 0}, r"data\.num_classes: expected at least 1, got 0"),
+        ({"eval_short_side": 0}, r"data\.eval_short_side: expected at least 1, got 0"),
+        ({"test_crop_size": -1}, r"data\.test_crop_size: expected at least 1, got -1"),
+        ({"num_workers": -1}, r"data\.num_workers: expected 0 or more, got -1"),
+        ({"crop_padding": -1}, r"data\.crop_padding: expected 0 or more, got -1"),
+        ({"decode_timeout": -1.0}, r"data\.decode_timeout: expected a positive number, got -1"),
+        ({"decode_timeout": float("nan")}, r"data\.decode_timeout: expected a positive number, got nan"),
+        ({"target_fps": 0.0}, r"data\.target_fps: expected a positive number, got 0"),
+        ({"max_failed": 5.0}, r"data\.max_failed: expected a part of an epoch, 0 to 1, got 5"),
+        ({"protocol": "middle"}, r"data\.protocol: there is no 'middle'; expected one of uniform, nln, slowfast"),
+        (
+            {"protocol": "full", "num_crops": 3},
+            r"data\.num_crops: expected 1 for protocol full, which sees whole frames, got 3",
+        ),
         ({"protocol": "nln", "target_fps": 30.0}, r"protocol nln takes frames as they are stored"),
         ({"protocol": "nln", "sampling": "segments"}, r"protocol nln is for dense clips"),
-        ({"protocol": "slowfast", "num_crops": 5}, r"protocol slowfast has 1 or 3 crops, got num_crops 5"),
+        ({"protocol": "slowfast", "num_crops": 5}, r"data\.num_crops: expected 1 or 3 for protocol slowfast, got 5"),
     ],
 )
 def test_settings_that_do_not_fit_the_data(folder, options, message):

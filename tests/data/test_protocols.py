@@ -1,10 +1,19 @@
 """The test protocols, number by number as their codebases compute them."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
+import torch
 
-from nlvideo.data.protocols import PROTOCOLS
+import nlvideo
+from nlvideo.__main__ import main
+from nlvideo.data.manifest import read_manifest
+from nlvideo.data.protocols import PROTOCOLS, TestProtocol
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.video import Video
+from nlvideo.evaluation.predictions import read_predictions
 
 FOUR_FRAMES = ClipSampling(4, 8)
 
@@ -64,3 +73,31 @@ def test_offsets_of_three_crops(protocol, room, offsets):
 
 def test_uniform_has_any_number_of_crops():
     assert PROTOCOLS["uniform"].offsets(8, 5) == [0, 2, 4, 6, 8]
+
+
+def first_and_last_clip(sampling, num_clips, video_frames, fps):
+    clip = np.arange(sampling.num_frames) * sampling.frame_interval
+    return np.stack([clip, clip + video_frames - 1 - clip[-1]])
+
+
+def test_a_new_protocol_is_one_line_and_tests_a_network(trained, visitors, tmp_path, monkeypatch):
+    protocol = TestProtocol(first_and_last_clip, lambda room, num_crops: [room, 0], num_crops=2, allowed_crops=(2,))
+    monkeypatch.setitem(PROTOCOLS, "ends", protocol)
+    shutil.copy(trained / "config.yaml", tmp_path)
+    shutil.copy(trained / "last.ckpt", tmp_path)
+    arguments = ["test", "-c", str(tmp_path / "config.yaml"), f"--ckpt_path={tmp_path / 'last.ckpt'}"]
+    arguments += ["--data.test_crop_size=48", "--data.num_clips=2", "--data.protocol=ends"]
+    assert main([*arguments, "--data.num_crops=3"]) != 0
+    assert main([*arguments, "--data.num_crops=null"]) == 0
+    assert json.loads((tmp_path / "test.json").read_text())["views"] == "2 x 2"
+
+    net = nlvideo.load(tmp_path / "last.ckpt")
+    expected = []
+    for sample in read_manifest(visitors / "val.csv", 4):
+        frames = Video(sample.path).frames(np.arange(64))  # (64, 3, 64, 64)
+        views = [frames[a : a + 57 : 8, :, 8:56, left : left + 48] for a in (0, 7) for left in (16, 0)]
+        with torch.no_grad():
+            logits = net((torch.stack(views).transpose(1, 2) / 255 - 0.45) / 0.225)  # (4, 4)
+        expected.append(logits.softmax(dim=1).mean(dim=0))
+    scores = read_predictions(tmp_path / "predictions.parquet").scores
+    np.testing.assert_allclose(scores, torch.stack(expected), atol=1e-5)

@@ -135,6 +135,22 @@ def test_augmentations_change_all_frames_of_a_clip_alike(cropped, augment):
         assert all((clip == 0).all(dim=1).float().mean() > 0.015 for clip in clips)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mixup": -0.2}, r"data\.augment\.mixup: expected 0 \(off\) or a positive alpha, got -0\.2"),
+        ({"cutmix": float("nan")}, r"data\.augment\.cutmix: expected 0"),
+        ({"erasing": 1.5}, r"data\.augment\.erasing: expected 0 to 1, got 1\.5"),
+        ({"rand_augment": 31}, r"data\.augment\.rand_augment: expected 0 to 30, got 31"),
+        ({"color_jitter": -1}, r"data\.augment\.color_jitter: expected 0 to 1, got -1"),
+        ({"random_resized_crop_scale": (0.5, 0.1)}, r"random_resized_crop_scale: expected two rising parts"),
+    ],
+)
+def test_augmentations_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Augment(**options)
+
+
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0)])
 def test_labels_are_mixed_as_the_pixels_are(mixup, cutmix):
     video = torch.stack([torch.full((1, 3, 2, 16, 16), grey, dtype=torch.uint8) for grey in (0, 200)])
