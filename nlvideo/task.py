@@ -142,7 +142,7 @@ class VideoClassifier(LightningModule):
                 "stands before them would never learn. Start from a checkpoint that has them trained "
                 "(--model.init_from), and give new non-local blocks their own: --model.net.after.block.norm affine"
             )
-        if self.precise_bn and self.net.config()["init_args"].get("freeze_bn", "none") != "none":
+        if self.precise_bn and self.net.has_frozen_statistics:
             raise ValueError("precise_bn would compute the statistics that freeze_bn keeps; leave one of them out")
 
     def training_step(self, clips, batch_index: int) -> dict[str, Tensor]:

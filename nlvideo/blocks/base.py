@@ -3,7 +3,7 @@
 Shapes: B clips, C channels, T frames, H x W places in a frame.
 """
 
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 from torch import Tensor, nn
 
@@ -16,7 +16,13 @@ class Block(nn.Module):
     The first constructor argument is the number of channels C. All others are keyword-only and have a type and a
     default: they are the YAML keys, the ``--help`` and what a checkpoint records. To add a block, write one file with
     one subclass that defines `forward_clip`, and one line in ``nlvideo/blocks/__init__.py``.
+
+    Attributes:
+        conv_norm_pairs: names of convolutions and of the batch norms that alone take their outputs; inference folds
+            the norms into the convolutions.
     """
+
+    conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
 
     def __init__(self, channels: int):
         super().__init__()

@@ -121,6 +121,8 @@ class DualAttention(Block):
         time_kernel: size of the 3x3 convolutions' kernel over time.
     """
 
+    conv_norm_pairs = (("conv_out", "norm"),)
+
     def __init__(self, channels: int, *, reduction: int = 4, time_kernel: TimeKernel = 1):
         super().__init__(channels)
         self.branches = DualBranches(channels, reduction=reduction, time_kernel=time_kernel)

@@ -61,6 +61,8 @@ class NonLocal(Block):
             `temporal_groups` does not divide.
     """
 
+    conv_norm_pairs = (("conv_out", "norm"),)
+
     def __init__(
         self,
         channels: int,

@@ -15,20 +15,21 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def activation_checkpoint_stages(net: Backbone, stages: Sequence[str]) -> None:
-    """Activation checkpointing (Chen et al. 2016): of each residual block of these stages only the input is kept, and
-    the backward pass computes what is inside once more. Gradients, random draws and the statistics of batch norms are
-    as without. With `compile_blocks`, after it.
+    """Keep only the input of each residual block of these stages, and compute the block again in the backward pass.
+
+    Gradients, random numbers and the statistics of batch norms stay the same. Call `compile_blocks` first.
 
     Args:
-        stages: of `net.stages()`, such as res2 and res3, whose maps are the largest.
+        net: changed in place.
+        stages: names from ``net.stages()``; res2 and res3 have the largest maps.
 
     Raises:
         ValueError: `net` has no such stage.
     """
-    parts = net.stages()
+    names = net.stages()
     for name in stages:
-        if name not in parts:
-            raise ValueError(f"activation_checkpoint_stages: no stage {name!r}; expected some of {', '.join(parts)}")
+        if name not in names:
+            raise ValueError(f"activation_checkpoint_stages: no stage {name!r}; expected some of {', '.join(names)}")
         for module in regions(net, name):
             module.forward = partial(_forward, module, module.forward)
 
@@ -36,13 +37,12 @@ def activation_checkpoint_stages(net: Backbone, stages: Sequence[str]) -> None:
 def _forward(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if not module.training:
         return forward(x)
-    return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_apart(module)))
+    return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _separate_statistics(module)))
 
 
 @contextmanager
-def _statistics_apart(module: nn.Module) -> Iterator[None]:
-    """Within it, batch norms update copies of their statistics: a second forward pass must not count the same clips
-    twice."""
+def _separate_statistics(module: nn.Module) -> Iterator[None]:
+    """Let batch norms update copies of their statistics: a second forward pass must not count the same clips twice."""
     norms = [norm for norm in module.modules() if isinstance(norm, _BatchNorm) and norm.track_running_stats]
     kept = [{name: getattr(norm, name) for name in STATISTICS} for norm in norms]
     for norm, statistics in zip(norms, kept, strict=True):

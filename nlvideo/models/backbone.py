@@ -1,24 +1,27 @@
-"""What the task and the command line ask of a network."""
+"""The base class of networks: what the rest of nlvideo asks of one."""
 
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 
 class Backbone(nn.Module):
-    """A network for clips: float, normalised [B, C, T, H, W] -> logits [B, num_classes].
+    """Contract: a network maps clips, float and normalised [B, 3, T, H, W], to logits [B, num_classes].
 
-    In training a head with auxiliary classifiers gives [B, L, num_classes]: its own logits first, then theirs. The
-    loss is the sum over L.
+    In training a head with auxiliary classifiers returns [B, L, num_classes]: the network's own logits first, then
+    theirs. The loss is the sum over L.
+
+    A subclass defines `forward`. Training, testing, counting and export work with no more; the other methods say what
+    else can be done with the network.
 
     Args:
         num_classes: number of logits.
-        init_args: the subclass's constructor arguments (`locals()` on its first line): with them a checkpoint can
-            build the network again.
+        init_args: the constructor arguments of the subclass (``locals()`` on its first line), with which a checkpoint
+            builds the network again.
     """
 
     def __init__(self, num_classes: int, init_args: dict[str, Any]):
@@ -29,35 +32,55 @@ class Backbone(nn.Module):
         self._init_args = {name: value for name, value in init_args.items() if name not in ("self", "__class__")}
 
     def config(self) -> dict[str, Any]:
-        """This network as its YAML node: class_path and init_args, plain values only."""
+        """Return the network as its YAML node: class_path and init_args, plain values only."""
         return _class_node(type(self), self._init_args)
 
+    def forward(self, video: Tensor) -> Tensor:
+        """[B, 3, T, H, W] -> [B, num_classes]."""
+        raise NotImplementedError
+
     def stages(self) -> dict[str, nn.Module]:
-        """Its parts by name, in the order in which a clip goes through them: the rows of a table of costs."""
+        """Return the parts of the network by name, in the order in which a clip goes through them.
+
+        They are the rows of a table of costs, and the names that activation_checkpoint_stages takes.
+        """
         return dict(self.named_children())
 
     def residual_blocks(self) -> dict[str, Sequence[nn.Module]]:
-        """Return the residual blocks of each stage that is made of them, by the names of `stages`.
+        """Return the residual blocks of each stage that consists of them, by the names of `stages`.
 
-        A stage that is missing is compiled, recomputed and counted as one piece.
+        They are compiled and recomputed one by one, other stages as a whole. A sweep over positions puts an attention
+        block after each of them.
         """
         return {}
 
+    def conv_norm_pairs(self) -> Mapping[type[nn.Module], Sequence[tuple[str, str]]]:
+        """Return, for kinds of modules, the names of a convolution in it and of the batch norm behind.
+
+        `inference_copy` folds the norm into the convolution, so nothing else may take the convolution's output.
+        Attention blocks and ``nn.Sequential`` need no entry.
+        """
+        return {}
+
+    @property
+    def has_frozen_statistics(self) -> bool:
+        """Whether training leaves the statistics of the batch norms as they are."""
+        return False
+
     def bare(self) -> "Backbone":
-        """The same network, newly made, without blocks: what a table of costs compares it with. To be overridden where
-        the constructor places blocks."""
+        """Return a new network of the same configuration without attention blocks, to compare costs with."""
         return type(self)(**self._init_args)
 
-    def forward(self, video: Tensor) -> Tensor:
-        raise NotImplementedError
-
     def scores(self, video: Tensor, trained_crop: int | None = None) -> Tensor:
-        """Softmax scores in eval mode, float32 [B, num_classes].
+        """Return softmax scores in eval mode, float32 [B, num_classes].
 
         Args:
-            video: as in `forward`.
-            trained_crop: where given, the network is fully convolutional: its last mean keeps the size that it had on
-                squares of so many pixels, see `Head.slide`. To be overridden where the network can do so.
+            video: [B, 3, T, H, W].
+            trained_crop: side of the training crop in pixels, for fully convolutional testing: the head's window keeps
+                the size that it had on such squares and slides over the map, see `Head.slide`.
+
+        Raises:
+            ValueError: the network has no head that slides.
         """
         if trained_crop is not None:
             raise ValueError(
@@ -68,7 +91,7 @@ class Backbone(nn.Module):
 
 
 def _class_node(cls: type, init_args: dict[str, Any]) -> dict[str, Any]:
-    """Defaults are written out: a record stays true when they change."""
+    """Return a class and its arguments as a YAML node; defaults are written out, so that a record outlives them."""
     parameters = inspect.signature(cls).parameters.values()
     defaults = {each.name: each.default for each in parameters if each.default is not inspect.Parameter.empty}
     return {

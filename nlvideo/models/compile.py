@@ -10,8 +10,10 @@ from nlvideo.models.backbone import Backbone
 
 
 def compile_blocks(net: Backbone, backend: str = "inductor") -> None:
-    """torch.compile of each residual block, of the stem and of the head. Blocks of the same kind and size share what is
-    compiled, so that it takes a fraction of the time of the whole network in one piece."""
+    """Compile each residual block and each stage without residual blocks, in place.
+
+    Blocks of the same kind and size share their code, so this takes a fraction of the time of the whole network.
+    """
     # A network has more kinds of residual blocks, in training and in evaluation, than PyTorch's 8 variants of a
     # function; beyond them it would silently stop compiling.
     torch._dynamo.config.recompile_limit = 64
@@ -21,5 +23,5 @@ def compile_blocks(net: Backbone, backend: str = "inductor") -> None:
 
 
 def regions(net: Backbone, stage: str) -> Sequence[nn.Module]:
-    """Return the residual blocks of a stage, or the stage itself if it is not made of them."""
+    """Return the residual blocks of a stage, or the stage itself if it has none."""
     return net.residual_blocks().get(stage, [net.stages()[stage]])

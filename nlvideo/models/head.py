@@ -43,7 +43,7 @@ class Head(nn.Module):
         return self.classify(self.features(x), self.proj)
 
     def features(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> the map that is averaged."""
+        """Return the map that is averaged, from [B, C, T, H, W]."""
         return x
 
     def classify(self, x: Tensor, proj: Classifier) -> Tensor:
@@ -51,11 +51,11 @@ class Head(nn.Module):
         return proj(self.dropout(means))  # (B, K)
 
     def slide(self, x: Tensor, side: int) -> Tensor:
-        """Softmax scores, fully convolutional in space: the mean is taken over all T and squares of `side` places, at
-        each place of the map that such a square can take; each has its softmax, and these are averaged (Wang et al.
-        2018, section 4.1, as their code does it). A map smaller than that has one place.
+        """Return softmax scores [B, K] of a fully convolutional pass over [B, C, T, H, W].
 
-        [B, C, T, H, W] -> [B, K].
+        The mean is taken over all T and over windows of `side` x `side` positions at stride 1; each window has its own
+        softmax, and these are averaged (Wang et al. 2018, section 4.1, as in the authors' code). The window is cut to
+        a map that is smaller.
         """
         x = self.features(x)
         window = (min(side, x.shape[3]), min(side, x.shape[4]))
@@ -66,19 +66,19 @@ class Head(nn.Module):
 
 
 class DualAttentionHead(Head):
-    """DANet's head (Fu et al. 2019, Fig. 2) for classification: the sum of its two branches goes into `Head`.
+    """DANet's head (Fu et al. 2019, Fig. 2) for classification: `Head` on the sum of the two branches.
 
-    With `auxiliary` each branch has a classifier of its own, as in the authors' code, whose loss is the plain sum over
-    the three. They speak only in training: [B, C, T, H, W] -> [B, 3, K], the logits of the sum, of position and of
-    channel attention; in eval mode [B, K], those of the sum.
+    With `auxiliary` each branch has its own classifier too, as in the authors' code, and training returns [B, 3, K]:
+    the logits of the sum, of position and of channel attention. Their losses are added. In eval mode the logits are
+    those of the sum, [B, K].
 
     Args:
         channels: C.
         num_classes: K.
         dropout: probability, before each linear layer.
         reduction: the branches have C / reduction channels.
-        time_kernel: the 3x3 convolutions see so many frames.
-        auxiliary: the classifiers of the branches.
+        time_kernel: frames in the kernel of the 3x3 convolutions.
+        auxiliary: give each branch a classifier.
     """
 
     def __init__(

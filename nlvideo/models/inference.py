@@ -1,36 +1,24 @@
-"""A network as it runs fastest when nothing is trained any more."""
+"""Inference copies: networks with batch norms folded, channels last, in the dtype of evaluation."""
 
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from pytorchvideo.models.resnet import BottleneckBlock
-from pytorchvideo.models.stem import ResNetBasicStem
 from torch import nn
 
-from nlvideo.blocks import DualAttention, NonLocal
+from nlvideo.blocks import Block
 from nlvideo.blocks.frozen_affine import FrozenAffine
+from nlvideo.models.backbone import Backbone
 from nlvideo.models.batch_norm import freeze_batch_norms
 from nlvideo.models.head import Classifier
-from nlvideo.models.residual import BasicBranch, ResidualBlock
-
-# Modules in which the second child takes the output of the first and nothing else does.
-PAIRS = {
-    ResNetBasicStem: [("conv", "norm")],
-    BottleneckBlock: [("conv_a", "norm_a"), ("conv_b", "norm_b"), ("conv_c", "norm_c")],
-    BasicBranch: [("conv_a", "norm_a"), ("conv_b", "norm_b")],
-    ResidualBlock: [("branch1_conv", "branch1_norm")],
-    NonLocal: [("conv_out", "norm")],
-    DualAttention: [("conv_out", "norm")],
-}
 
 
-def inference_copy(net: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """The same function in eval mode, up to rounding: each batch norm folded into the convolution before it, channels
-    last in memory, weights in `dtype`, those of `Classifier` layers in their own. `net` stays as it is.
+def inference_copy(net: Backbone, dtype: torch.dtype = torch.float32) -> Backbone:
+    """Return a copy of a network that computes the same in eval mode, up to rounding, and faster.
 
-    Norms of modules that this file does not know keep their place; they only cost more.
+    Batch norms are folded into the convolutions before them (see `Backbone.conv_norm_pairs`), the memory format is
+    channels last, weights are `dtype`. `Classifier` layers keep their own. `net` is not changed.
     """
     fast = copy.deepcopy(net).eval().requires_grad_(False)
     fold_norms(fast)
@@ -41,21 +29,29 @@ def inference_copy(net: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Mod
     return fast
 
 
-def fold_norms(net: nn.Module) -> None:
-    """In place: w' = s' w and b' = s' b + t for a convolution (w, b) and the norm s' x + t behind it."""
+def fold_norms(net: Backbone) -> None:
+    """Fold batch norms into convolutions, in place.
+
+    A convolution w * x + b and a norm s y + t behind it become (s w) * x + (s b + t).
+    """
     freeze_batch_norms(net)
-    for module in list(net.modules()):
-        for conv_name, norm_name in _pairs(module):
-            conv, norm = getattr(module, conv_name), getattr(module, norm_name)
-            if isinstance(conv, nn.Conv3d) and isinstance(norm, FrozenAffine):
-                bias = norm.bias if conv.bias is None else norm.weight * conv.bias + norm.bias
-                conv.weight.data.mul_(norm.weight[:, None, None, None, None])
-                conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
-                setattr(module, norm_name, nn.Identity())
+    for module, conv_name, norm_name in list(_conv_norm_pairs(net)):
+        conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
+        if isinstance(conv, nn.Conv3d) and isinstance(norm, FrozenAffine):
+            bias = norm.bias if conv.bias is None else norm.weight * conv.bias + norm.bias
+            conv.weight.data.mul_(norm.weight[:, None, None, None, None])
+            conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
+            module.set_submodule(norm_name, nn.Identity())
 
 
-def _pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
-    if type(module) is nn.Sequential:
-        names = [name for name, _ in module.named_children()]
-        yield from pairwise(names)
-    yield from PAIRS.get(type(module), [])
+def _conv_norm_pairs(net: Backbone) -> Iterator[tuple[nn.Module, str, str]]:
+    of_net = net.conv_norm_pairs()
+    for module in net.modules():
+        if type(module) is nn.Sequential:
+            pairs = pairwise(name for name, _ in module.named_children())
+        elif isinstance(module, Block):
+            pairs = module.conv_norm_pairs
+        else:
+            pairs = of_net.get(type(module), ())
+        for conv_name, norm_name in pairs:
+            yield module, conv_name, norm_name

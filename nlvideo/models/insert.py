@@ -1,4 +1,4 @@
-"""Blocks in any torch model, by module path."""
+"""Insertion of attention blocks into any torch model, by module path."""
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from nlvideo.blocks import Block
 
-CHILD = "inserted"
-
 # A batch of two for the dry run, by the model's first convolution: sequences, images, clips. On meta, size is free.
 DRY_RUN_SIZES = {nn.Conv1d: (256,), nn.Conv2d: (224, 224), nn.Conv3d: (16, 224, 224)}
 
@@ -17,20 +15,19 @@ DRY_RUN_SIZES = {nn.Conv1d: (256,), nn.Conv2d: (224, 224), nn.Conv3d: (16, 224, 
 def insert_blocks(
     model: nn.Module, at: Mapping[str, Callable[[int], Block] | Block], *, input_shape: Sequence[int] | None = None
 ) -> nn.Module:
-    """Puts blocks behind modules of a model: ``insert_blocks(r3d_18(), {"layer3.1": NonLocal})``.
+    """Insert attention blocks after modules of a model: ``insert_blocks(r3d_18(), {"layer3.1": NonLocal})``.
 
-    The output of the module ``layer3.1`` goes through the block before the model goes on with it. The block becomes
-    the module's child ``inserted``, so its parameters are ``layer3.1.inserted.*`` and all others keep their names:
-    the model's own checkpoints load with ``strict=False``, before or after. A forward hook without a state of its own
-    calls it, so that copies, pickles, torch.compile and data-parallel training treat it as any other child. An
-    ``nn.Sequential`` runs its children itself: its block stands behind the last of them.
+    The output of ``layer3.1`` then goes through the block. The block becomes the child ``inserted`` of the module, so
+    its parameters are ``layer3.1.inserted.*`` and all others keep their names: checkpoints of the model load with
+    ``strict=False``, before or after. A forward hook without state calls it, so copies, pickles, torch.compile and
+    data-parallel training treat it as any other child. After an ``nn.Sequential`` means after the last of its children.
 
     Args:
         model: changed in place.
-        at: by module path as in ``model.named_modules()``, a Block class or another factory that takes the number of
-            channels, or a block that is made already.
-        input_shape: of a batch, for a dry run on meta that finds the channels where a factory is given. None: from
-            the model's first convolution.
+        at: by module path as in ``model.named_modules()``: a Block class or another factory that takes the number of
+            channels, or a block.
+        input_shape: of a batch, for a dry run on meta that finds the number of channels. None: guessed from the first
+            convolution.
 
     Returns:
         The model.
@@ -48,13 +45,13 @@ def insert_blocks(
     for path, module in modules.items():
         block = at[path](channels[path]) if path in channels else at[path]
         block.to(like.device, like.dtype).train(module.training)
-        module.add_module(CHILD, block)
+        module.inserted = block
         module.register_forward_hook(_run_inserted)
     return model
 
 
 def _run_inserted(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-    return getattr(module, CHILD)(output)
+    return module.inserted(output)
 
 
 def _module_at(model: nn.Module, path: str) -> nn.Module:
@@ -65,7 +62,7 @@ def _module_at(model: nn.Module, path: str) -> nn.Module:
     module = modules[path]
     while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         module = module[-1]
-    if hasattr(module, CHILD):
+    if "inserted" in dict(module.named_children()):
         raise ValueError(f"insert_blocks: {path!r} has a block already; choose another module")
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         raise ValueError(
@@ -76,7 +73,7 @@ def _module_at(model: nn.Module, path: str) -> nn.Module:
 
 
 def _dry_run(model: nn.Module, modules: dict[str, nn.Module], input_shape: Sequence[int] | None) -> dict[str, int]:
-    """The number of channels that each module puts out: a run with weights and input on meta."""
+    """Return the number of output channels of each module, from a run with weights and input on meta."""
     shape = _guess_input_shape(model) if input_shape is None else tuple(input_shape)
     outputs: dict[str, list] = {path: [] for path in modules}
     hooks = [

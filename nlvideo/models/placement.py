@@ -1,4 +1,4 @@
-"""Where blocks stand: from what a user writes to the blocks of each stage. Pure arithmetic.
+"""Placement of attention blocks: from what a user writes to residual blocks of each stage. Pure arithmetic.
 
       res2     res3       res4           res5
 R50   0 1 2    0 1 2 3    0 1 2 3 4 5    0 1 2        0-based indices; "after the i-th block"
@@ -22,7 +22,7 @@ PRESETS: dict[str, dict[str, int | list[int]]] = {
 
 
 def resolve_placement(at: Placement, depths: Sequence[int]) -> dict[str, list[int]]:
-    """The residual blocks after which a block stands, by stage.
+    """Return the residual blocks after which an attention block stands, by stage.
 
     Args:
         at: a preset (``none``, ``nl1``, ``nl5``, ``nl10``, ``all``), or by stage either a count, spread evenly
@@ -33,8 +33,8 @@ def resolve_placement(at: Placement, depths: Sequence[int]) -> dict[str, list[in
         Sorted indices of each stage that has any, such as ``{"res3": [1, 3], "res4": [1, 3, 5]}``.
 
     Raises:
-        ValueError: for an unknown preset or stage, an index outside the stage, an index given twice, or a count
-            above the stage's depth; the message names what would be valid.
+        ValueError: an unknown preset or stage, an index outside the stage, an index given twice, or a count above the
+            depth of the stage; the message names what would be valid.
     """
     if isinstance(at, str):
         if at == "all":

@@ -1,4 +1,7 @@
-"""Residual blocks with their plugs. Letters: B clips, C channels, T frames, H x W places."""
+"""Residual blocks of ResNets over space and time, with positions for attention blocks.
+
+Shapes: B clips, C channels, T frames, H x W places in a frame.
+"""
 
 from collections.abc import Callable
 from typing import Literal
@@ -17,19 +20,20 @@ class ResidualBlock(nn.Module):
 
     ::
 
-              +-- branch1: shortcut ---------------- identity --+
-        x ----+                                                (+)-- relu -- post -- after --> after(post(relu(..)))
-              +-- pre -- branch2: the residual ----- branch ----+
+              +-- branch1: shortcut -------- (identity) --+
+        x ----+                                           +-- relu -- (post) -- (after) -->
+              +-- (pre) -- branch2 --------- (branch) ----+
 
-    Five plugs, all the identity until one is filled. ``after`` is where non-local blocks stand. The others are where
-    Hu et al. 2018 (Fig. 5) study squeeze-and-excitation: ``branch`` is their standard place.
+    An attention block can stand at each of the five positions in brackets, which are the identity without one.
+    Non-local blocks stand at ``after``. Hu et al. 2018 (Fig. 5) study squeeze-and-excitation at the other four;
+    ``branch`` is their standard.
 
     Args:
         in_channels: C.
         inner: channels of the 3x3 convolution. C' is four times that with bottlenecks, else the same.
         stride: of the first 3x3 convolution, in space.
-        arch: which convolution sees three frames.
-        residual: the form of the residual branch.
+        arch: which convolution has a kernel of three frames.
+        residual: form of the residual branch.
     """
 
     def __init__(self, in_channels: int, inner: int, *, stride: int, arch: Arch, residual: Residual):
@@ -55,11 +59,15 @@ class ResidualBlock(nn.Module):
         self.post = nn.Identity()
         self.after = nn.Identity()
 
-    def fill(self, plug: str, block: Callable[[int], Block]) -> None:
-        """Puts a block into a plug; one that holds a block already is a ValueError."""
-        if not isinstance(getattr(self, plug), nn.Identity):
-            raise ValueError(f"plug {plug!r} is filled twice; place the two blocks after different residual blocks")
-        setattr(self, plug, block(self.in_channels if plug == "pre" else self.channels))
+    def insert(self, position: str, block: Callable[[int], Block]) -> None:
+        """Put an attention block at a position.
+
+        Raises:
+            ValueError: another block stands there.
+        """
+        if not isinstance(self.get_submodule(position), nn.Identity):
+            raise ValueError(f"two blocks at position {position!r} of one residual block; place them apart")
+        self.set_submodule(position, block(self.in_channels if position == "pre" else self.channels))
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = self.identity(self.branch1_norm(self.branch1_conv(x)))
@@ -84,8 +92,10 @@ def _bottleneck(in_channels: int, inner: int, channels: int, stride: int, arch: 
 
 
 class BasicBranch(nn.Module):
-    """conv - norm - relu - conv - norm, 3x3 in space (He et al. 2016, Fig. 5 left); the first may see three frames.
-    [B, C, T, H, W] -> [B, channels, T, H/stride, W/stride]."""
+    """conv - norm - relu - conv - norm with 3x3 convolutions (He et al. 2016, Fig. 5 left).
+
+    [B, C, T, H, W] -> [B, channels, T, H/stride, W/stride]. `time_kernel` is that of the first convolution.
+    """
 
     def __init__(self, in_channels: int, channels: int, stride: int, *, time_kernel: int):
         super().__init__()

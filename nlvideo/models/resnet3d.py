@@ -1,14 +1,15 @@
-"""C2D and I3D ResNets with two plug points (Wang et al. 2018, Table 1 and section 4.2).
+"""C2D and I3D ResNets with attention blocks (Wang et al. 2018, Table 1 and section 4.2).
 
-Letters: B clips, T frames, H x W pixels or places; K classes.
+Shapes: B clips, T frames, H x W pixels or places, K classes.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from pytorchvideo.models.resnet import ResStage
-from pytorchvideo.models.stem import create_res_basic_stem
+from pytorchvideo.models.resnet import BottleneckBlock, ResStage
+from pytorchvideo.models.stem import ResNetBasicStem, create_res_basic_stem
 from pytorchvideo.models.weight_init import init_net_weights
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
 from nlvideo.models.head import Head
 from nlvideo.models.inserts import Insert, named_inserts
 from nlvideo.models.placement import STAGES, resolve_placement
-from nlvideo.models.residual import Arch, Residual, ResidualBlock
+from nlvideo.models.residual import Arch, BasicBranch, Residual, ResidualBlock
 
 TemporalStride = Literal[1, 4]
 Pool1 = Literal["padded", "unpadded"]
@@ -37,36 +38,36 @@ class ResNet3d(Backbone):
         stem - res2 - pool - res3 - res4 - res5 - head: mean over T, H, W - dropout - linear
         a residual block: after(relu(shortcut + branch(residual)))
 
-    Parameters keep pytorchvideo's names; what fills a plug lies under the plug's name in its residual block, so it
-    renames none of them.
+    Parameters keep pytorchvideo's names. Those of an attention block are below the residual block that it stands in
+    (``blocks.3.res_blocks.1.after.*``), so it renames none of the others.
 
     Args:
         arch: ``c2d`` has no convolution over time. ``i3d`` inflates the first 1x1 convolution of every other
             residual block to 3x1x1, ``i3d_3x3x3`` its 3x3 convolution; both inflate conv1 to 5x7x7 (section 3.2).
-        depth: 50, 101, or the number of residual blocks in res2 to res5, as in [1, 2, 2, 1].
+        depth: 50, 101, or the number of residual blocks in res2 to res5, such as [1, 2, 2, 1].
         num_classes: K.
         width: channels of the stem; stage i has 2^i times as many, times four with bottlenecks.
         temporal_stride: of the stem. 1 keeps the frames of a clip up to the pool after res2, which halves them
             (8-frame clips); 4 halves them in conv1 and in pool1 as well (32-frame clips).
-        pool1: ``padded`` by one place (112 -> 56), or ``unpadded`` as in the paper's code (112 -> 55), where with
-            temporal_stride 4 the window also covers both of the frames that it halves to one.
+        pool1: ``padded`` by one pixel (112 -> 56), or ``unpadded`` as in the paper's code (112 -> 55), whose window
+            then covers both frames if temporal_stride is 4.
         residual: ``bottleneck`` (1x1, 3x3, 1x1 convolutions) or ``basic`` (two 3x3 convolutions, for small nets).
-        stem_kernel: conv1 is that wide and high.
-        zero_init_residual: the last norm of each residual branch starts at 0, so that the branch adds nothing at
-            first (Goyal et al. 2017); a small net trained in few epochs learns faster without.
+        stem_kernel: width and height of conv1.
+        zero_init_residual: start the last norm of each residual branch at 0, so that the branch adds nothing at first
+            (Goyal et al. 2017). A small net trained for few epochs learns faster without.
         dropout: probability, before the linear layer.
-        freeze_bn: of all batch norms, blocks' included; to go on from a trained network with few clips a GPU.
-            ``statistics`` keeps their means and variances and trains their weights. ``affine`` has a frozen scale and
-            shift in their place, into which ``init_from`` folds the trained statistics.
-        after: blocks behind a residual block, where non-local blocks stand: each kind by a name of your choice. An
-            `Insert` alone is one kind, called ``main``.
-        branch: blocks at the end of a residual branch, before the sum: where squeeze-and-excitation stands.
+        freeze_bn: of all batch norms, those of attention blocks included, to fine-tune with few clips per GPU:
+            ``statistics`` keeps their means and variances and trains their weights; ``affine`` replaces them by a
+            frozen scale and shift, into which ``init_from`` folds the trained statistics.
+        after: attention blocks after residual blocks, where non-local blocks stand: kinds of blocks by names of your
+            choice. An `Insert` alone is one kind, called ``main``.
+        branch: attention blocks at the end of a residual branch, where squeeze-and-excitation stands.
         branch_position: moves the blocks of `branch` (Hu et al. 2018, Fig. 5): ``standard``; ``pre``, before the
             residual branch; ``post``, after sum and ReLU; ``identity``, on the shortcut.
         head: `Head` or `DualAttentionHead`.
 
     Raises:
-        ValueError: for an unknown arch, temporal_stride, residual or depth, or an impossible placement.
+        ValueError: an unknown arch, temporal_stride, residual or depth, or an impossible placement.
     """
 
     def __init__(
@@ -132,18 +133,21 @@ class ResNet3d(Backbone):
             stages.append(ResStage(nn.ModuleList(blocks)))
         pool = nn.MaxPool3d((2, 1, 1), ceil_mode=True)  # a clip of one frame stays one frame
         self.blocks = nn.ModuleList([stem, stages[0], pool, *stages[1:], head(channels, num_classes, dropout)])
-        init_net_weights(self)  # before the plugs are filled: a block brings its own
+        init_net_weights(self)  # before attention blocks are inserted, which initialise themselves
         if not zero_init_residual:
-            for norm in self.modules():
-                if getattr(norm, "block_final_bn", False):
-                    nn.init.ones_(norm.weight)
+            for block in itertools.chain(*self.residual_blocks().values()):
+                last_norm = block.branch2.norm_c if residual == "bottleneck" else block.branch2.norm_b
+                nn.init.ones_(last_norm.weight)
 
         inserts = [("after", insert) for insert in after.values()]
         inserts.append(("branch" if branch_position == "standard" else branch_position, branch))
-        for plug, insert in inserts:
+        for position, insert in inserts:
             for stage, indices in resolve_placement(insert.at, depths).items():
                 for i in indices:
-                    self.residual_blocks()[stage][i].fill(plug, insert.block)
+                    try:
+                        self.residual_blocks()[stage][i].insert(position, insert.block)
+                    except ValueError as error:
+                        raise ValueError(f"{position}, {stage}[{i}]: {error}") from error
         self.freeze_bn = freeze_bn
         if freeze_bn == "affine":
             freeze_batch_norms(self)
@@ -160,6 +164,18 @@ class ResNet3d(Backbone):
 
     def residual_blocks(self) -> dict[str, Sequence[nn.Module]]:
         return {name: stage.res_blocks for name, stage in self.stages().items() if name in STAGES}
+
+    def conv_norm_pairs(self) -> Mapping[type[nn.Module], Sequence[tuple[str, str]]]:
+        return {
+            ResNetBasicStem: [("conv", "norm")],
+            BottleneckBlock: [("conv_a", "norm_a"), ("conv_b", "norm_b"), ("conv_c", "norm_c")],
+            BasicBranch: [("conv_a", "norm_a"), ("conv_b", "norm_b")],
+            ResidualBlock: [("branch1_conv", "branch1_norm")],
+        }
+
+    @property
+    def has_frozen_statistics(self) -> bool:
+        return self.freeze_bn != "none"
 
     def bare(self) -> "ResNet3d":
         return type(self)(**{**self._init_args, "after": {}, "branch": Insert(), "head": Head})
@@ -179,7 +195,7 @@ class ResNet3d(Backbone):
         return head.slide(video, self._map_side(trained_crop))
 
     def _map_side(self, side: int) -> int:
-        """Places along the last map's side for a square of that side: 7 for 224 pixels."""
+        """Return the side of the last map for a square clip of `side` pixels: 7 for 224."""
         side = math.ceil(side / 2)  # conv1
         side = math.ceil(side / 2) if self._pool1_padded else (side - 3) // 2 + 1
         for _ in range(3):  # res3 to res5
@@ -200,5 +216,8 @@ def _resolve_depths(depth: int | list[int]) -> list[int]:
 
 
 def _is_inflated(stage: int, block: int) -> bool:
-    """res2 1 1 1, res3 1 0 1 0, res4 1 0 1 0 .., res5 0 1 0: as in the paper's code."""
+    """Return whether a residual block is inflated: res2 1 1 1, res3 1 0 1 0, res4 1 0 1 0 .., res5 0 1 0.
+
+    As in the paper's code.
+    """
     return stage == 0 or block % 2 == (1 if stage == 3 else 0)

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from nlvideo import blocks, load
+from nlvideo import load
 from nlvideo.__main__ import main
 from nlvideo.models import Backbone, DualAttentionHead
 from nlvideo.models.placed_blocks import placed_blocks
@@ -14,6 +14,7 @@ from nlvideo.parser import Parser
 SMALL = ["--net=ResNet3d", "--net.depth=[1, 2, 2, 1]", "--net.width=4", "--net.num_classes=5"]
 DUAL = "{block: {class_path: DualAttention, init_args: {time_kernel: 3}}, at: {res5: 1}}"
 SEVERAL = f"{{early: {{block: NonLocal, at: {{res3: 2}}}}, late: {DUAL}}}"
+BOTH = {"NonLocal": {"res3": [0, 1]}, "DualAttention": {"res5": [0]}}
 
 
 def parsed(*arguments):
@@ -27,33 +28,22 @@ def parsed(*arguments):
     return parser.instantiate(config).net
 
 
-def filled(net, plug):
-    """{"res3.1": "NonLocal"} and the like."""
-    return {
-        f"{stage}.{i}": type(getattr(block, plug)).__name__
-        for stage in ("res2", "res3", "res4", "res5")
-        for i, block in enumerate(net.stages()[stage].res_blocks)
-        if isinstance(getattr(block, plug), blocks.Block)
-    }
-
-
 def test_dotted_overrides_of_one_kind():
     net = parsed("--net.after.at={res3: [1]}", "--net.after.block.pairwise=dot_product")
-    assert filled(net, "after") == {"res3.1": "NonLocal"}
+    assert placed_blocks(net) == {"NonLocal": {"res3": [1]}}
     assert net.stages()["res3"].res_blocks[1].after.pairwise == "dot_product"
 
 
 def test_another_kind_with_its_options():
     net = parsed("--net.after.at={res4: 1}", "--net.after.block=DualAttention", "--net.after.block.time_kernel=3")
-    assert filled(net, "after") == {"res4.1": "DualAttention"}
+    assert placed_blocks(net) == {"DualAttention": {"res4": [1]}}
     assert net.stages()["res4"].res_blocks[1].after.branches.position_in[0].kernel_size == (3, 3, 3)
 
 
 def test_several_kinds():
     net = parsed(f"--net.after={SEVERAL}", "--net.branch.at=all")
-    assert filled(net, "after") == {"res3.0": "NonLocal", "res3.1": "NonLocal", "res5.0": "DualAttention"}
-    assert set(filled(net, "branch").values()) == {"SqueezeExcite"}
-    assert len(filled(net, "branch")) == 6
+    everywhere = {"res2": [0], "res3": [0, 1], "res4": [0, 1], "res5": [0]}
+    assert placed_blocks(net) == {**BOTH, "SqueezeExcite at branch": everywhere}
 
 
 @pytest.fixture
@@ -69,9 +59,6 @@ def bases(tmp_path):
         net = {"class_path": "ResNet3d", "init_args": {"after": after}}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"net": net}))
     return {name: f"-c={tmp_path / name}.yaml" for name in contents}
-
-
-BOTH = {"NonLocal": {"res3": [0, 1]}, "DualAttention": {"res5": [0]}}
 
 
 @pytest.mark.parametrize(
@@ -129,12 +116,12 @@ def test_a_key_that_names_no_kind_or_several_is_an_error(files, override, words,
 
 
 @pytest.mark.parametrize(
-    ("position", "plug"), [("standard", "branch"), ("pre", "pre"), ("post", "post"), ("identity", "identity")]
+    ("option", "position"), [("standard", "branch"), ("pre", "pre"), ("post", "post"), ("identity", "identity")]
 )
-def test_positions_of_squeeze_excite(position, plug):
-    net = parsed("--net.branch.at={res3: 1}", f"--net.branch_position={position}", "--net.branch.block.reduction=2")
-    assert filled(net, plug) == {"res3.1": "SqueezeExcite"}
-    assert net.stages()["res3"].res_blocks[1].get_submodule(plug).fc1.out_features == 16
+def test_positions_of_squeeze_excite(option, position):
+    net = parsed("--net.branch.at={res3: 1}", f"--net.branch_position={option}", "--net.branch.block.reduction=2")
+    assert placed_blocks(net) == {f"SqueezeExcite at {position}": {"res3": [1]}}
+    assert net.stages()["res3"].res_blocks[1].get_submodule(position).fc1.out_features == 16
 
 
 def test_the_head():

@@ -26,7 +26,7 @@ class OneBlock(Backbone):
     def __init__(self, kind: type):
         super().__init__(5, locals())
         self.block = ResidualBlock(CHANNELS, CHANNELS // 4, stride=1, arch="i3d", residual="bottleneck")
-        self.block.fill("after", kind)
+        self.block.insert("after", kind)
         self.proj = nn.Linear(CHANNELS, 5)
         with torch.no_grad():
             for parameter in self.block.after.parameters():  # a block that starts as the identity hides its errors

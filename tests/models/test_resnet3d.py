@@ -1,4 +1,4 @@
-"""ResNet3d against pytorchvideo's networks with the same weights, and what filling a plug does."""
+"""ResNet3d against pytorchvideo's networks with the same weights, and what inserting a block does."""
 
 import functools
 import inspect
@@ -111,15 +111,17 @@ def test_takes_any_size_and_length(arch, temporal_stride, size):
     assert net(clip(2, 3, *size)).shape == (2, 5)
 
 
-@pytest.mark.parametrize("plug", ["after", "branch"])
+@pytest.mark.parametrize("position", ["after", "branch"])
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
-def test_filling_a_plug_renames_nothing(block, plug):
+def test_an_inserted_block_renames_nothing(block, position):
     plain = narrow().state_dict()
-    filled = narrow(**{plug: Insert(block, {"res2": 1, "res4": [-1]})}).state_dict()
+    filled = narrow(**{position: Insert(block, {"res2": 1, "res4": [-1]})}).state_dict()
     added = sorted(filled.keys() - plain.keys())
     assert plain.keys() <= filled.keys()
     assert added
-    assert all(name.startswith((f"blocks.1.res_blocks.0.{plug}.", f"blocks.4.res_blocks.1.{plug}.")) for name in added)
+    assert all(
+        name.startswith((f"blocks.1.res_blocks.0.{position}.", f"blocks.4.res_blocks.1.{position}.")) for name in added
+    )
 
 
 def test_a_block_that_adds_nothing_leaves_the_logits_of_the_base():
@@ -149,7 +151,7 @@ class Less(blocks.Block):
     ],
 )
 @pytest.mark.parametrize("i", [0, 1], ids=["projected shortcut", "plain shortcut"])
-def test_plugs_stand_where_the_equations_say(i, position, equation):
+def test_positions_are_where_the_equations_say(i, position, equation):
     """after(relu(shortcut + branch(residual))), and Hu et al. 2018, Fig. 5."""
     where = {"res3": [i]}
     net = narrow(after=Insert(Less, where), branch=Insert(Double, where), branch_position=position)
@@ -168,8 +170,8 @@ def test_several_kinds_of_blocks_stand_after_residual_blocks():
     assert kinds == {"res3": ["NonLocal"] * 2, "res4": ["Identity"] * 2, "res5": ["DualAttention"]}
 
 
-def test_two_blocks_in_one_plug_are_an_error():
-    with pytest.raises(ValueError, match="plug 'after' is filled twice"):
+def test_two_blocks_at_one_position_are_an_error():
+    with pytest.raises(ValueError, match=r"after, res3\[1\]: two blocks at position 'after'"):
         narrow(after={"x": Insert(at={"res3": 2}), "y": Insert(blocks.DualAttention, {"res3": [1]})})
 
 
@@ -189,7 +191,7 @@ def test_residual_branches_start_at_zero_unless_told():
 @pytest.mark.parametrize("residual", ["bottleneck", "basic"])
 def test_small_nets_have_their_width(residual):
     net = narrow(residual=residual, stem_kernel=5)
-    channels = [stage.res_blocks[-1].channels for stage in net.blocks if hasattr(stage, "res_blocks")]
+    channels = [blocks[-1].channels for blocks in net.residual_blocks().values()]
     assert channels == [(4 if residual == "bottleneck" else 1) * 4 * 2**stage for stage in range(4)]
     assert net.blocks[0].conv.kernel_size == (1, 5, 5)
 
