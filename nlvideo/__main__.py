@@ -14,6 +14,7 @@ usage: nlvideo COMMAND [options]
   validate   clip level       nlvideo validate -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
   test       video level      nlvideo test -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
   predict    any video        nlvideo predict video.mp4 --ckpt_path runs/nl/last.ckpt
+  attend     attention maps   nlvideo attend video.mp4 --ckpt_path runs/nl/last.ckpt -o maps
 
   nlvideo COMMAND --help      every option of a command
   nlvideo fit --model.net.help ResNet3d                  the options of the network
@@ -36,8 +37,8 @@ def main(args: list[str] | None = None) -> int:
 
         print(nlvideo.__version__)
         return 0
-    if args[0] not in ("fit", "validate", "test", "predict"):
-        print(f"nlvideo: no command {args[0]!r}; expected fit, validate, test or predict", file=sys.stderr)
+    if args[0] not in ("fit", "validate", "test", "predict", "attend"):
+        print(f"nlvideo: no command {args[0]!r}; expected fit, validate, test, predict or attend", file=sys.stderr)
         return 2
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -46,6 +47,10 @@ def main(args: list[str] | None = None) -> int:
             from nlvideo import predict_cli
 
             predict_cli.main(args[1:])
+        elif args[0] == "attend":
+            from nlvideo import attend_cli
+
+            attend_cli.main(args[1:])
         else:
             from nlvideo import cli
 

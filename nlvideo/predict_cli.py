@@ -14,11 +14,12 @@ from torch import Tensor
 
 from nlvideo.checkpoint import add_import_argument, load
 from nlvideo.console import console, track
-from nlvideo.data.formats import SUFFIXES
 from nlvideo.data.video import DecodeError
 from nlvideo.evaluation.predict import predict, predict_seconds
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy
+
+VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,9 +71,9 @@ def list_videos(paths: list[Path]) -> list[Path]:
     videos = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
             if not found:
-                raise ValueError(f"{path}: no videos in this folder; looked for {' '.join(sorted(SUFFIXES))}")
+                raise ValueError(f"{path}: no videos in this folder; looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
             videos += found
         elif path.is_file():
             videos.append(path)
@@ -87,10 +88,15 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("top", "num_clips", "num_crops"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} {value}: expected at least 1")
+    check_device(options.device)
+
+
+def check_device(name: str) -> None:
+    """Raise ValueError if torch cannot use a device of that name."""
     try:
-        torch.empty(0, device=options.device)
+        torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:  # an AssertionError if torch was built without CUDA
-        raise ValueError(f"--device {options.device}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
 
 
 def _result(net: Backbone, video: Path, options: argparse.Namespace) -> dict[str, Any]:

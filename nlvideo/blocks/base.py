@@ -44,6 +44,27 @@ class Block(nn.Module):
         """[B, C, T, H, W] -> the same shape, dtype and memory format."""
         raise NotImplementedError
 
+    def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Return the weights with which chosen query positions draw on all positions.
+
+        Override it if the block has attention over positions.
+
+        Args:
+            x: what `forward` takes, [B, C, T, H, W].
+            positions: int64 (Q, 3), frame, row and column in the map.
+
+        Returns:
+            (B, Q, T, H', W'), H' x W' the positions of pooled keys; 0 for those that a query is not compared with.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no attention over positions")
+
+    def channel_weights(self, x: Tensor) -> Tensor:
+        """Return the gate of each channel, (B, C), or the weights of each channel over all, (B, C, C).
+
+        Override it if the block weighs channels.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not weigh channels")
+
 
 def check_choice(setting: str, given: Any, literal: Any) -> None:
     """Raise ValueError that lists a Literal's values if `given` is none of them: the command line checks, Python does

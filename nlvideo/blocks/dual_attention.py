@@ -45,6 +45,12 @@ class PositionAttention(Block):
         # Without dimensions, a float32 gamma does not promote y.
         return x + self.gamma[0] * y.transpose(1, 2).reshape(x.shape)  # (B, C, T, H, W)
 
+    def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
+        query, key = (conv(x).flatten(2).transpose(1, 2) for conv in (self.query_conv, self.key_conv))  # (B, N, C/8)
+        _, _, t, h, w = x.shape
+        rows = positions @ positions.new_tensor([h * w, w, 1])  # (Q)
+        return ops.attention_weights("gaussian", query, key, rows).unflatten(2, (t, h, w))  # (B, Q, T, H, W)
+
 
 class ChannelAttention(Block):
     """Add to each channel a weighted sum over all channels (Fu et al. 2019, section 3.3).
@@ -64,13 +70,15 @@ class ChannelAttention(Block):
 
     def forward_clip(self, x: Tensor) -> Tensor:
         a = x.flatten(2)  # (B, C, N)
+        y = self.channel_weights(x).to(a.dtype) @ a  # (B, C, N)
+        return x + self.gamma[0] * y.reshape(x.shape)  # (B, C, T, H, W)
+
+    def channel_weights(self, x: Tensor) -> Tensor:
         # E sums N products and is exponentiated: in bfloat16 it would be off by whole units.
         with without_autocast(x):
-            wide = widened(a)  # (B, C, N)
-            energy = wide @ wide.transpose(1, 2)  # (B, C, C)
-            weights = (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)  # (B, C, C)
-        y = weights.to(a.dtype) @ a  # (B, C, N)
-        return x + self.gamma[0] * y.reshape(x.shape)  # (B, C, T, H, W)
+            a = widened(x.flatten(2))  # (B, C, N)
+            energy = a @ a.transpose(1, 2)  # (B, C, C)
+            return (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)  # (B, C, C)
 
 
 class DualBranches(nn.Module):

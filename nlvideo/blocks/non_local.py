@@ -6,6 +6,7 @@ Shapes: B clips, C channels, D inner channels, T frames, H x W places in a frame
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -141,6 +142,27 @@ class NonLocal(Block):
         y = function(query, key, value, scale=self.scale)  # (B*G, N, D)
         y = self._to_clip(y, x.shape)  # (B, D, T, H, W)
         return x + self.norm(self.conv_out(y))  # (B, C, T, H, W)
+
+    def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
+        query, key, _ = self.project(x)  # (B*G, N, D), (B*G, M, D)
+        if ops.PAIRWISE[self.pairwise].additive:
+            query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
+        (b, _, t, h, w), pooled = x.shape, self._pool(x[:1, :1]).shape[3:]
+        query, key = query.unflatten(0, (b, -1)), key.unflatten(0, (b, -1))  # (B, G, N, ..), (B, G, M, ..)
+        num_groups = query.shape[1]
+        frames = t if self.domain == "time" else t // num_groups  # that see each other
+        frame, place = positions[:, 0], positions[:, 1] * w + positions[:, 2]  # (Q), (Q)
+        group, row = (place, frame) if self.domain == "time" else (frame // frames, frame % frames * h * w + place)
+        out = query.new_zeros(b, len(positions), t, *pooled, dtype=torch.promote_types(query.dtype, torch.float32))
+        for g in group.unique().tolist():
+            chosen = (group == g).nonzero()[:, 0]  # (q)
+            weights = ops.attention_weights(self.pairwise, query[:, g], key[:, g], row[chosen], self.scale)  # (B, q, M)
+            if self.domain == "time":
+                out[..., g // w, g % w][:, chosen] = weights
+            else:
+                first = g * frames
+                out[:, chosen, first : first + frames] = weights.unflatten(2, (frames, *pooled))
+        return out  # (B, Q, T, H', W')
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and

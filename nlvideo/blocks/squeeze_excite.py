@@ -29,6 +29,9 @@ class SqueezeExcite(Block):
         self.fc2 = nn.Linear(squeezed, channels)
 
     def forward_clip(self, x: Tensor) -> Tensor:
-        z = x.mean(dim=(2, 3, 4))  # (B, C)
-        s = self.fc2(self.fc1(z).relu()).sigmoid()  # (B, C)
+        s = self.channel_weights(x)  # (B, C)
         return x * s[:, :, None, None, None]  # (B, C, T, H, W)
+
+    def channel_weights(self, x: Tensor) -> Tensor:
+        z = x.mean(dim=(2, 3, 4))  # (B, C)
+        return self.fc2(self.fc1(z).relu()).sigmoid()  # (B, C)
