@@ -16,7 +16,7 @@ EPOCH = 3756  # steps of an epoch of Kinetics-400, 240,436 videos, at a batch of
 
 @pytest.fixture(scope="module")
 def net():
-    after = [Insert(NonLocal, {"res3": [0]}), Insert(DualAttention, {"res5": [0]})]
+    after = {"early": Insert(NonLocal, {"res3": [0]}), "late": Insert(DualAttention, {"res5": [0]})}
     return ResNet3d("i3d", [1, 1, 1, 1], num_classes=5, width=8, after=after)
 
 
