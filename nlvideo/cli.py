@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 import warnings
+from contextlib import ExitStack
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from uuid import uuid4
 
@@ -23,13 +24,17 @@ from nlvideo.evaluation.report import ResultsFolder
 from nlvideo.files import make_writable_folder
 from nlvideo.parser import Parser
 from nlvideo.task import VideoClassifier
-from nlvideo.training.checkpointing import AtomicIO, PreemptionCheckpoint
-from nlvideo.training.epoch_means import EpochMeans
+from nlvideo.training.checkpoint_io import AtomicIO
+from nlvideo.training.checkpointing import PreemptionCheckpoint
+from nlvideo.training.finite import FiniteLoss
+from nlvideo.training.host_group import HostGroup
 from nlvideo.training.loggers import as_list, drop_failing_loggers, logged_in_to_wandb, wandb_loggers
+from nlvideo.training.metrics_logger import metrics_logger
 from nlvideo.training.resume import find_resumable_run
-from nlvideo.training.run_folder import RunFolder, forget_run, metrics_logger
-from nlvideo.training.sanity_checks import BeforeTraining, FiniteLoss, check_strategy
-from nlvideo.training.throughput import Throughput
+from nlvideo.training.run_folder import RunFolder, forget_run
+from nlvideo.training.run_lock import run_lock
+from nlvideo.training.sanity_checks import check_strategy
+from nlvideo.training.trainer import Trainer, set_speed, with_timeout
 from nlvideo.training.wandb_media import WandbMedia
 
 
@@ -38,16 +43,18 @@ class VideoCLI(LightningCLI):
 
     def __init__(self, args: list[str]):
         _hush_libraries()
-        super().__init__(
-            VideoClassifier,
-            VideoData,
-            parser_class=Parser,
-            save_config_callback=None,  # RunFolder writes config.yaml
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,  # a checkpoint carries its own record
-            args=checkpoint.import_named_modules(args),
-        )
+        with ExitStack() as self._held:  # until the command has run
+            super().__init__(
+                VideoClassifier,
+                VideoData,
+                trainer_class=Trainer,
+                parser_class=Parser,
+                save_config_callback=None,  # RunFolder writes config.yaml
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,  # a checkpoint carries its own record
+                args=checkpoint.import_named_modules(args),
+            )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -101,6 +108,7 @@ class VideoCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
+        _check_name(config.name)
         given = config.get("ckpt_path")
         if config.resume and self.subcommand != "test":
             again = "; a training goes on by itself when its command is given again" if self.subcommand == "fit" else ""
@@ -118,6 +126,8 @@ class VideoCLI(LightningCLI):
         check_strategy(config.trainer.strategy)
         self.resumed, self.same_command = None, False
         if self.subcommand == "fit":
+            if rank_zero_only.rank == 0:
+                self._held.enter_context(run_lock(self.folder))
             self._find_checkpoint(config)
         self._prepare_wandb(config.trainer)
 
@@ -185,10 +195,13 @@ class VideoCLI(LightningCLI):
         self.model.run_config = yaml.safe_load(config_text)
         settings = self.config_init[self.subcommand]
         config = {**settings.trainer, **kwargs}
-        callbacks: list[Callback] = [RunFolder(self.folder, config_text), WandbMedia()]
+        io = AtomicIO()
         loggers = [logger for logger in as_list(config["logger"]) if not isinstance(logger, bool)]
+        callbacks: list[Callback] = []
+        if any(hasattr(logger, "log_image") for logger in loggers):
+            callbacks.append(WandbMedia())
         if self.subcommand == "fit":
-            guard = FiniteLoss()
+            hosts = HostGroup(timedelta(minutes=settings.timeout_minutes))
             best = ModelCheckpoint(
                 self.folder,
                 filename="best",
@@ -197,27 +210,39 @@ class VideoCLI(LightningCLI):
                 save_on_train_epoch_end=False,  # so that last.ckpt, written after it, knows what the best is
                 enable_version_counter=False,
             )
-            last = PreemptionCheckpoint(self.folder, settings.checkpoint_minutes, guard, same_ranks=self.same_command)
-            callbacks = [BeforeTraining(self.folder), guard, EpochMeans(), *callbacks, Throughput(), best, last]
+            set_speed(config)
+            minutes = settings.checkpoint_minutes
+            last = PreemptionCheckpoint(self.folder, minutes, io, hosts, same_ranks=self.same_command)
+            callbacks += [FiniteLoss(last.path, hosts), RunFolder(self.folder, config_text), best, last]
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
         else:
             self.model.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
         config["logger"] = loggers or False
-        config["callbacks"] = [*(config["callbacks"] or []), *callbacks]
-        config["plugins"] = [*as_list(config["plugins"]), AtomicIO()]
+        config["callbacks"] = [*as_list(config["callbacks"]), *callbacks]
+        config["plugins"] = [*as_list(config["plugins"]), io]
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
         config["use_distributed_sampler"] = False  # Lightning's counts some videos twice; VideoData shares them out
+        config["strategy"] = with_timeout(config, timedelta(minutes=settings.timeout_minutes))
         trainer = self.trainer_class(**config)
-        if isinstance(settings.trainer.strategy, str) and hasattr(trainer.strategy, "_timeout"):  # else it has its own
-            trainer.strategy._timeout = timedelta(minutes=settings.timeout_minutes)
         drop_failing_loggers(trainer)
         if self.same_command:
             done = f"{self.resumed['global_step']} steps"
             rank_zero_only(print)(f"{self.folder} holds this run, stopped after {done}: goes on from last.ckpt")
         return trainer
+
+
+def _check_name(name: str | None) -> None:
+    """Raise ValueError if a run's name is not that of a folder within runs_dir."""
+    if name is None:
+        return
+    path = PurePath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or not name.strip():
+        raise ValueError(
+            f"--name {name!r}: expected the name of a folder within runs_dir, such as nl_r50; --runs_dir sets the place"
+        )
 
 
 def _seed(seed: int | bool) -> int:
@@ -237,7 +262,7 @@ def _hush_libraries() -> None:
         r"It is recommended to use `self.log\('(val|test)/",  # evaluations are gathered before they are logged
         r".*isinstance\(treespec, LeafSpec\).*",
         r"The '.*_dataloader' does not have many workers",
-        r"It is recommended to use `self.log\('train/.*sync_dist=True",  # EpochMeans does so itself
-        r"The number of training batches .* is smaller than the logging interval",  # BeforeTraining says more
+        r"It is recommended to use `self.log\('train/.*sync_dist=True",  # torchmetrics does so itself
+        r"The number of training batches .* is smaller than the logging interval",  # check_training says more
     ):
         warnings.filterwarnings("ignore", message=message)

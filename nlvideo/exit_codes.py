@@ -3,7 +3,7 @@
 0     done, or nothing left to do
 1     failed
 2     a wrong command line
-128+n stopped by signal n, with a checkpoint: 143 by SIGTERM, 138 by SIGUSR1, 140 by SIGUSR2
+128+n stopped by signal n, with a checkpoint: 130 by Ctrl-C, 143 by SIGTERM, 138 by SIGUSR1, 140 by SIGUSR2
 """
 
 import re

@@ -6,19 +6,20 @@ Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x 
 import math
 import time
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.nn import functional as F
+from torchmetrics import MeanMetric
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.console import console
 from nlvideo.data.eval_dataset import DecodedVideo
+from nlvideo.data.train_dataset import Clips
 from nlvideo.data.transforms import normalize
 from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
 from nlvideo.evaluation.progress import TestProgress, test_settings
@@ -29,8 +30,10 @@ from nlvideo.models.batch_norm import frozen_at_zero
 from nlvideo.models.compile import compile_blocks
 from nlvideo.models.inference import inference_copy
 from nlvideo.training.optim import Optimizer, Schedule
-from nlvideo.training.precise_bn import ends_training, update_statistics
+from nlvideo.training.precise_bn import update_statistics
+from nlvideo.training.restore import ResumableSchedule, keep_settings
 from nlvideo.training.sanity_checks import refuse_short_clips
+from nlvideo.training.trainer import is_last_step, stops_early
 
 
 class VideoClassifier(LightningModule):
@@ -55,9 +58,8 @@ class VideoClassifier(LightningModule):
         keep_view_scores: a test writes the scores of each view to the predictions file, not only their mean.
         init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
             nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
-        precise_bn: after the last epoch the statistics of batch norms are computed anew from so many training
-            batches (all where there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the
-            running averages.
+        precise_bn: when training ends, compute the statistics of batch norms anew from so many training batches (all
+            if there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the running averages.
         channels_last: the memory layout in which bf16 convolutions are fastest: channels of a place side by side.
         compile: torch.compile, in training. The first steps take minutes.
         activation_checkpoint_stages: of these stages the backward pass computes activations once more in place of
@@ -89,6 +91,8 @@ class VideoClassifier(LightningModule):
         self.label_smoothing = label_smoothing
         self.mean = mean
         self.std = std
+        self.register_buffer("_mean", per_channel(mean), persistent=False)
+        self.register_buffer("_std", per_channel(std), persistent=False)
         if views_per_forward < 1:
             raise ValueError(f"model.views_per_forward: expected at least 1, got {views_per_forward}")
         self.views_per_forward = views_per_forward
@@ -106,13 +110,19 @@ class VideoClassifier(LightningModule):
         self._progress: TestProgress | None = None
         self._num_resumed = 0
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
+        self.train_loss = MeanMetric(nan_strategy="disable")  # over an epoch; checking for NaN would wait for the GPU
+        self.train_top1 = MeanMetric(nan_strategy="disable")
 
     def forward(self, video: Tensor) -> Tensor:
         """uint8 [B, V, C, T, H, W] -> logits (B, V, K); in training (B, V, L, K) where the head has L classifiers."""
         layout = torch.channels_last_3d if self.channels_last else torch.contiguous_format
         views = video.flatten(0, 1).contiguous(memory_format=layout)  # while they are bytes
-        logits = self.net(normalize(views, self.mean, self.std))
+        logits = self.net(self.normalize(views))
         return logits.float().unflatten(0, video.shape[:2])
+
+    def normalize(self, video: Tensor) -> Tensor:
+        """uint8 [.., C, T, H, W] -> float of the same shape."""
+        return normalize(video, self._mean, self._std)
 
     def setup(self, stage: str) -> None:
         num_classes = self.trainer.datamodule.num_classes
@@ -129,6 +139,8 @@ class VideoClassifier(LightningModule):
         if stage == "test" and self.results is not None:
             self._open_progress(self.results)
         if stage == "fit":
+            if not any(parameter.requires_grad for parameter in self.net.parameters()):
+                raise ValueError("nothing to train: every parameter of the network is frozen")
             if "bf16" in self.trainer.precision and self.trainer.strategy.root_device.type == "cpu":
                 refuse_short_clips(self.net)
             if self.compiled:
@@ -144,23 +156,61 @@ class VideoClassifier(LightningModule):
             )
         if self.precise_bn and self.net.has_frozen_statistics:
             raise ValueError("precise_bn would compute the statistics that freeze_bn keeps; leave one of them out")
+        if self.precise_bn and stops_early(self.trainer):
+            raise ValueError(
+                "precise_bn comes before the last validation, and EarlyStopping ends a training after it; leave one out"
+            )
 
-    def training_step(self, clips, batch_index: int) -> dict[str, Tensor]:
+    def on_train_epoch_start(self) -> None:
+        self.train_loss.reset()
+        self.train_top1.reset()
+
+    def training_step(self, clips: Clips, batch_index: int) -> dict[str, Tensor]:
         size = len(clips.label)
         # L classifiers: the network's own first, then the auxiliary ones that its head may have. Their losses add.
         logits = self(clips.video)[:, 0].view(size, -1, self.net.num_classes)  # (B, L, K)
         num_classifiers = logits.shape[1]
         labels = clips.label.repeat_interleave(num_classifiers, dim=0)  # (B * L), or (B * L, K) where clips are mixed
         loss = num_classifiers * F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
-        label = clips.label if clips.label.ndim == 1 else clips.label.argmax(dim=1)  # (B)
-        top1 = (logits[:, 0].argmax(dim=1) == label).float().mean()
-        self.log("train/loss_step", loss, prog_bar=True, batch_size=size)
-        self.log("lr", self.lr_schedulers().get_last_lr()[0])
-        return {"loss": loss, "top1": top1}  # EpochMeans logs their means
+        self.train_loss.update(loss.detach().expand(size))  # MeanMetric takes no weights without its checks
+        self.train_top1.update(hits(logits[:, 0].detach(), clips.label))
+        # A logged number is copied to the device or from it, which waits for it: only for steps that are logged.
+        every = self.trainer.log_every_n_steps
+        if every and (self.trainer.global_step + 1) % every == 0:
+            self.log("train/loss_step", loss, batch_size=size)
+            self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        return {"loss": loss * self._weight_in_step(batch_index)}
+
+    def _weight_in_step(self, batch_index: int) -> float:
+        """Return what a batch's loss is multiplied by, so that a step takes the mean gradient of its batches.
+
+        Lightning divides by accumulate_grad_batches also if the last step of an epoch has fewer batches.
+        """
+        accumulated, num_batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
+        left_over = num_batches % accumulated if num_batches != math.inf else 0
+        return accumulated / left_over if batch_index >= num_batches - left_over else 1
+
+    def on_train_batch_end(self, outputs: dict[str, Tensor], clips: Clips, batch_index: int) -> None:
+        ends = is_last_step(self.trainer)
+        if ends or self.trainer.is_last_batch:
+            # Of this process; unread videos are rare enough that the sum over processes says it all.
+            num_failed = float(self.trainer.datamodule.num_failed)
+            self.log("data/failed", num_failed, on_step=False, on_epoch=True, sync_dist=True, reduce_fx="sum")
+        if ends:
+            self._finish_training()
+
+    def _finish_training(self) -> None:
+        """Make the final weights, and let Lightning validate them whatever ended the training."""
+        if self.precise_bn:
+            loader = self.trainer.train_dataloader
+            videos = (self.normalize(clips.video[:, 0].to(self.device)) for clips in loader)
+            update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
+        self.trainer.should_stop = True
+        if self.trainer.check_val_every_n_epoch is not None:
+            self.trainer.check_val_every_n_epoch = 1
 
     def on_train_epoch_end(self) -> None:
-        # Of this process; unread videos are rare enough that the sum over processes says it all.
-        self.log("data/failed", float(self.trainer.datamodule.num_failed), sync_dist=True, reduce_fx="sum")
+        self.log_dict({"train/loss_epoch": self.train_loss.compute(), "train/top1": self.train_top1.compute()})
 
     def _open_progress(self, results: ResultsFolder) -> None:
         """Go on with a stopped test, or forget it."""
@@ -181,11 +231,15 @@ class VideoClassifier(LightningModule):
         self._num_resumed = len(rows)
 
     def on_validation_start(self) -> None:
-        if self.precise_bn and ends_training(self.trainer):
-            loader = self.trainer.train_dataloader
-            videos = (normalize(clips.video[:, 0].to(self.device), self.mean, self.std) for clips in loader)
-            update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
+        if self.trainer.state.fn == "fit":
+            self._share_statistics()
         self._start_evaluation()
+
+    def _share_statistics(self) -> None:
+        """Give all processes the batch-norm statistics of the first, whose weights checkpoints hold."""
+        if self.trainer.world_size > 1:
+            for buffer in self.net.buffers():
+                distributed.broadcast(buffer, src=0)
 
     def on_test_start(self) -> None:
         self._start_evaluation()
@@ -217,8 +271,7 @@ class VideoClassifier(LightningModule):
         net, autocast = self.net, nullcontext()  # within fit, Lightning autocasts as trainer.precision says
         if self._inference:
             (net,), autocast = self._inference, torch.autocast(self.device.type, enabled=False)
-        normalize_views = partial(normalize, mean=self.mean, std=self.std)
-        options = {"normalize": normalize_views, "views_per_forward": self.views_per_forward}
+        options = {"normalize": self.normalize, "views_per_forward": self.views_per_forward}
         with autocast:
             scores = {
                 level: score_views(net, videos, views, **options)
@@ -261,7 +314,8 @@ class VideoClassifier(LightningModule):
         steps_per_epoch = math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
         clips_in_mixed_precision = bool(self.trainer.gradient_clip_val) and "mixed" in self.trainer.precision
         optimizer = self.optimizer.build(self.net, self.step_clips, clips_in_mixed_precision=clips_in_mixed_precision)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(
+        keep_settings(optimizer)
+        scheduler = ResumableSchedule(
             optimizer, lambda step: self.schedule.multiplier(step, num_steps, steps_per_epoch)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -274,7 +328,33 @@ class VideoClassifier(LightningModule):
             class_names=data.class_names,
             preprocessing={**data.preprocessing, "mean": self.mean, "std": self.std},
         )
+        sums = torch.stack([self.train_loss.mean_value, self.train_loss.weight, self.train_top1.mean_value])
+        checkpoint["train_sums"] = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         path = Path(str(self.trainer.ckpt_path))
         checkpoints.check_same_network(self.net, checkpoint, path)
+        if self.trainer.state.fn == "fit" and self.trainer.is_global_zero:  # the sums are of all processes together
+            loss, size, top1 = torch.tensor(checkpoint["train_sums"], device=self.device)
+            self.train_loss.mean_value, self.train_loss.weight = loss, size
+            self.train_top1.mean_value, self.train_top1.weight = top1, size.clone()
+
+
+def per_channel(value: float | list[float]) -> Tensor:
+    """Return a number for each of R, G and B, or one for all, as a tensor that broadcasts over [.., C, T, H, W]."""
+    if not isinstance(value, list):
+        return torch.tensor(value)
+    if len(value) != 3:
+        raise ValueError(f"model.mean and model.std: expected a number, or one for each of R, G and B; got {value}")
+    return torch.tensor(value)[:, None, None, None]
+
+
+def hits(logits: Tensor, label: Tensor) -> Tensor:
+    """Return how much of each clip's label the highest logit has: 0 or 1, or the share of that class in a mixed label.
+
+    Args:
+        logits: [B, K].
+        label: int64 [B], or a distribution over the classes [B, K].
+    """
+    guess = logits.argmax(dim=1)  # (B)
+    return (guess == label).float() if label.ndim == 1 else label.gather(1, guess[:, None])[:, 0]  # (B)

@@ -187,12 +187,13 @@ def resize_short_side(frames: Tensor, short_side: int | None) -> Tensor:
     return frames if short_side is None else F.resize(frames, [short_side], antialias=True)
 
 
-def normalize(video: Tensor, mean: float | list[float], std: float | list[float]) -> Tensor:
-    """uint8 [.., C, T, H, W] -> float of the same shape: (pixel / 255 - mean) / std; lists have one a channel."""
+def normalize(video: Tensor, mean: float | list[float] | Tensor, std: float | list[float] | Tensor) -> Tensor:
+    """uint8 [.., C, T, H, W] -> float of the same shape: (pixel / 255 - mean) / std; lists have a number a channel, and
+    tensors broadcast."""
     return (video.float() / 255 - _per_channel(mean, video)) / _per_channel(std, video)
 
 
-def _per_channel(value: float | list[float], video: Tensor) -> float | Tensor:
+def _per_channel(value: float | list[float] | Tensor, video: Tensor) -> float | Tensor:
     if not isinstance(value, list):
         return value
     if len(value) != video.shape[-4]:

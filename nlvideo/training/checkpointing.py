@@ -1,57 +1,56 @@
 """When a run writes ``last.ckpt``, and how it stops, so that the same command goes on as if nothing had happened.
 
-    before a validation       a run that ends in it repeats the validation and nothing else
-    at the end of an epoch
     every so many minutes     of training; a run that is killed outright loses no more
-    where a signal asks       SIGTERM, and SIGUSR1 and SIGUSR2 of batch systems: after the current step; then it stops
+    a step before the last    of an epoch with a validation: a run that ends in it repeats that step and the validation
+    at the end of an epoch
+    if a signal asks          Ctrl-C, SIGTERM, and SIGUSR1 and SIGUSR2 of batch systems: after the current step
 
-Always between two steps of the optimiser. Order and random draws need no keeping, see `data.order`.
+Always between two steps of the optimizer, and never between a step and the validation that follows it: from these
+moments Lightning goes on by itself. Order and random draws need no keeping, see `nlvideo.data.samplers`.
 """
 
-import io
-import os
 import signal
 import subprocess
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
-from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities import rank_zero_warn
 
 from nlvideo.exit_codes import Stopped
-from nlvideo.files import replacing
-from nlvideo.training.sanity_checks import FiniteLoss
+from nlvideo.training.checkpoint_io import AtomicIO
+from nlvideo.training.host_group import HostGroup, PendingMax
+from nlvideo.training.signals import StopSignals
+from nlvideo.training.trainer import is_last_step
 
-STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 SECONDS_TO_SPEAK = 5.0  # for the other processes of a failed run to say why, before they are killed
-
-Moment = Literal["step", "validation", "epoch"]  # of those above; a signal's is a step
 
 
 class PreemptionCheckpoint(Checkpoint):
-    """Writes ``last.ckpt`` at the moments above, and stops the run where a signal asks for it.
+    """Writes ``last.ckpt`` at the moments above, and stops the run if a signal asks for it.
 
     Args:
         folder: of the run.
         minutes: of training after which a checkpoint is due.
-        guard: is asked before each checkpoint, so that no bad state takes the place of a good one.
-        same_ranks: refuses to go on with another number of processes than there were.
+        io: writes checkpoints, and knows which it could not write.
+        hosts: the processes of the run.
+        same_ranks: refuse to go on with another number of processes than there were.
     """
 
-    def __init__(self, folder: Path, minutes: float, guard: FiniteLoss, *, same_ranks: bool = False):
+    def __init__(self, folder: Path, minutes: float, io: AtomicIO, hosts: HostGroup, *, same_ranks: bool = False):
         self.folder = folder
         self.seconds = 60 * minutes
-        self.guard = guard
+        self.io = io
+        self.hosts = hosts
         self.same_ranks = same_ranks
-        self._loader_state: dict[str, int] | None = None  # of the checkpoint that the run goes on from
-        self._moment: Moment | None = None  # of the checkpoint that is being written
-        self._signal = 0  # that this process has received
-        self._stopping = 0  # that all processes follow
+        self.signals = StopSignals()
+        self._position: dict[str, int] | None = None  # of the loader, where the next batch comes from
+        self._epoch_ended = False
+        self._ended = False  # the weights are the final ones
+        self._resumed_step = 0
+        self._pending: PendingMax | None = None  # what the processes said at the end of the step before
+        self._stopping = 0  # the signal that all processes follow
 
     @property
     def path(self) -> Path:
@@ -60,17 +59,29 @@ class PreemptionCheckpoint(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.folder = trainer.strategy.broadcast(self.folder)
         self.num_ranks = trainer.world_size
+        self.hosts.connect()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.should_stop and not self._ended:  # Lightning's timer has looked at the restored time
+            raise ValueError("trainer.max_time is over before this run goes on; raise it")
+        if self._resumed_step >= trainer.estimated_stepping_batches:
+            trainer.should_stop = True
+            if not self.path.is_file():
+                raise ValueError(
+                    f"{trainer.ckpt_path}: nothing to train, it is of step {self._resumed_step}; raise "
+                    "trainer.max_epochs or trainer.max_steps"
+                )
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen(trainer)
+        self.signals.listen(process.pid for process in started_processes(trainer))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._listen(trainer)
+        self.signals.listen(process.pid for process in started_processes(trainer))
         self._saved_at = time.monotonic()
-        self.guard.last_good = Path(trainer.ckpt_path) if trainer.ckpt_path else None
-        # Lightning would, but not where the length of the schedule was asked for: the loader was there too early.
-        if self._loader_state is not None:
-            trainer.train_dataloader.load_state_dict(self._loader_state)
+        self._ended = False
+        # Lightning would, but not if the length of the schedule was asked for: the loader was there too early.
+        if self._position is not None:
+            trainer.train_dataloader.load_state_dict(self._position)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._stop_if(self._stopping, trainer)
@@ -78,38 +89,57 @@ class PreemptionCheckpoint(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.is_last_batch or not _between_steps(trainer):
-            return  # after the last batch comes a validation or the end of the epoch
+        self._epoch_ended = False
+        self._position = trainer.train_dataloader.state_dict()
+        if trainer.is_last_batch:
+            self._position["samples"] = 0  # of the next epoch
+            return
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
         due = self._agree(trainer, time.monotonic() - self._saved_at >= self.seconds)
-        if due or self._stopping:
-            self._save(trainer, "step")
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn == "fit" and not trainer.sanity_checking and _between_steps(trainer):
-            self._agree(trainer)
-            self._save(trainer, "validation")
+        if is_last_step(trainer) or validates_after(trainer, batch_idx):
+            return
+        if due or self._stopping or self._comes_before_validation(trainer, batch_idx):
+            self._save(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
         # Each process for itself: their numbers of batches may differ here. The checkpoint is written already.
-        self._stop_if(self._signal, trainer)
+        self._stop_if(self.signals.received, trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._agree(trainer)
-        self._save(trainer, "epoch")
+        self._epoch_ended, self._ended = True, is_last_step(trainer)
+        if self._position is not None:
+            self._position["samples"] = 0  # also if the epoch was cut
+        self._save(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._agree(trainer)
         self._stop_if(self._stopping, trainer)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Raise OSError if the final checkpoint is not on the disk: the training is not finished then."""
+        error = trainer.strategy.broadcast(self.io.errors.get(self.path))
+        if error is not None and not trainer.fast_dev_run:
+            raise OSError(
+                f"{self.path}: the final checkpoint could not be written ({error}), so this training is not finished. "
+                "Make room; the same command goes on from the last checkpoint that could be written"
+            )
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """The processes that this one has started would wait for it in vain."""
-        for process in getattr(trainer.strategy.launcher, "procs", []):
+        """End the processes that this one has started, which would wait for it in vain."""
+        for process in started_processes(trainer):
             try:
                 process.wait(SECONDS_TO_SPEAK)
             except subprocess.TimeoutExpired:
                 process.kill()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"moment": self._moment, "num_ranks": self.num_ranks}
+        return {
+            "position": self._position,
+            "epoch_ended": self._epoch_ended,
+            "ended": self._ended,
+            "num_ranks": self.num_ranks,
+        }
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["callbacks"].get(self.state_key)
@@ -120,42 +150,33 @@ class PreemptionCheckpoint(Checkpoint):
                 f"{self.folder} holds a run of {state['num_ranks']} processes, and here are {trainer.world_size}, "
                 f"which changes the batch: start as many, or go on all the same with --ckpt_path {self.path}"
             )
-        loops = checkpoint["loops"]["fit_loop"]
-        (self._loader_state,) = loops["state_dict"]["combined_loader"]
-        if state["moment"] == "epoch" or loops["epoch_loop.batch_progress"]["is_last_batch"]:
-            self._loader_state["samples"] = 0  # of the next epoch
-        mend_progress(loops, state["moment"], by_steps=trainer.max_steps != -1)
+        self._resumed_step = checkpoint["global_step"]
+        self._position, self._ended = state["position"], state["ended"]
 
-    def _listen(self, trainer: Trainer) -> None:
-        """Lightning listens too, but lets each process follow by itself, in the middle of a step; it comes first."""
-
-        def note(signum: int, frame: FrameType | None) -> None:
-            self._signal = signum
-            for process in getattr(trainer.strategy.launcher, "procs", []):
-                process.send_signal(signum)
-
-        for signum in STOPPING:
-            signal.signal(signum, note)
+    def _comes_before_validation(self, trainer: Trainer, batch_idx: int) -> bool:
+        """Return whether a validation follows the next step."""
+        next_idx = min(batch_idx + trainer.accumulate_grad_batches, trainer.num_training_batches - 1)
+        ends = trainer.global_step + 1 >= trainer.estimated_stepping_batches
+        return trainer.enable_validation and (ends or validates_after(trainer, next_idx))
 
     def _agree(self, trainer: Trainer, due: bool = False) -> bool:
-        """Whether rank 0 finds a checkpoint due. A signal that one process received, all follow from here on."""
-        mine = [due and trainer.is_global_zero, self._signal]
-        common = torch.tensor(mine, dtype=torch.int32, device=trainer.strategy.root_device)
-        if trainer.world_size > 1:
-            torch.distributed.all_reduce(common, torch.distributed.ReduceOp.MAX)
-        due, self._stopping = common.tolist()
+        """Return whether rank 0 found a checkpoint due at the step before.
+
+        A signal that one process has received, all follow from here on. With several processes they compare what they
+        knew a step earlier, so that nobody waits.
+        """
+        mine = self.hosts.start_max(int(due and trainer.is_global_zero), self.signals.received)
+        known = mine if trainer.world_size == 1 else self._pending
+        self._pending = mine
+        if known is None:
+            return False
+        due, self._stopping = known.wait()
         return bool(due)
 
-    def _save(self, trainer: Trainer, moment: Moment) -> None:
-        if trainer.fast_dev_run:
-            return
-        self.guard.check(trainer, weights=True)
-        self._moment = moment
-        trainer.save_checkpoint(self.path)
-        self._moment = None
-        self._saved_at = time.monotonic()
-        if self.path.exists():
-            self.guard.last_good = self.path
+    def _save(self, trainer: Trainer) -> None:
+        if not trainer.fast_dev_run:
+            trainer.save_checkpoint(self.path)
+            self._saved_at = time.monotonic()
 
     def _stop_if(self, signum: int, trainer: Trainer) -> None:
         if signum:
@@ -164,49 +185,15 @@ class PreemptionCheckpoint(Checkpoint):
             raise Stopped(signum, f"stopped by {name} after step {trainer.global_step}; {goes_on}")
 
 
-def _between_steps(trainer: Trainer) -> bool:
-    """Of the optimiser: no gradients wait for more batches."""
-    return trainer.is_last_batch or (trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches == 0
+def started_processes(trainer: Trainer) -> list[subprocess.Popen]:
+    """Return the other ranks that Lightning has started from this process; none under torchrun or Slurm."""
+    return getattr(trainer.strategy.launcher, "procs", [])
 
 
-def mend_progress(loops: dict[str, Any], moment: Moment | None, *, by_steps: bool) -> None:
-    """Changes the counters of a checkpoint, so that Lightning goes on from that moment.
-
-    Without it, a validation that was about to begin would be left out; and a run with max_steps (`by_steps`) would
-    end the epoch a second time, or miscount the steps of its logs.
-    """
-    validation = loops["epoch_loop.val_loop.batch_progress"]["total"]
-    if moment == "validation":  # as if it were interrupted in its first batch: it begins again
-        validation |= {"ready": 1, "started": 1, "processed": 0, "completed": 0}
-    elif moment is not None:  # none is interrupted, also where an earlier one was
-        validation |= dict.fromkeys(validation, validation["completed"])
-    if moment == "epoch" and by_steps:  # as if the next epoch had been interrupted before its first batch
-        for epochs in (loops["epoch_progress"]["total"], loops["epoch_progress"]["current"]):
-            epochs["completed"] = epochs["processed"]
-        batches = loops["epoch_loop.batch_progress"]
-        batches["current"] = dict.fromkeys(batches["current"], 0)
-        batches["is_last_batch"] = False
-        batches["total"]["started"] -= 1
-        loops["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
-
-
-class AtomicIO(TorchCheckpointIO):
-    """Writes a checkpoint beside the one that it replaces, which stays where that fails, as on a full disk: there is a
-    warning, and the training goes on."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        path = Path(path)
-        content = io.BytesIO()  # torch hides errors of writing behind its own
-        torch.save(checkpoint, content)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path) as partial, partial.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            kept = "the one of before is kept" if path.exists() else "there is none yet"
-            rank_zero_warn(
-                f"{path}: this checkpoint of {len(content.getbuffer()) / 1e6:.0f} MB could not be written "
-                f"({error.strerror}); {kept}. The training goes on and tries again at the next one."
-            )
+def validates_after(trainer: Trainer, batch_idx: int) -> bool:
+    """Return whether a validation follows this batch of the epoch at hand; false if the clock decides."""
+    every, interval = trainer.check_val_every_n_epoch, trainer.val_check_batch
+    if not trainer.enable_validation or not interval or (every and (trainer.current_epoch + 1) % every):
+        return False
+    earlier = 0 if every else trainer.current_epoch * trainer.num_training_batches
+    return (earlier + batch_idx + 1) % interval == 0

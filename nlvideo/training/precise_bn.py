@@ -1,4 +1,4 @@
-"""Statistics of batch norms over many batches with the weights at rest, in the place of running averages."""
+"""Precise batch norm: statistics over many batches with the weights at rest, in place of running averages."""
 
 from collections.abc import Iterable
 
@@ -7,17 +7,12 @@ from lightning import Trainer
 from torch import Tensor, nn
 
 
-def ends_training(trainer: Trainer) -> bool:
-    """Whether a validation is the last of a fit: after it the checkpoints are written."""
-    if trainer.state.fn != "fit" or trainer.sanity_checking or not trainer.is_last_batch:
-        return False
-    last_epoch = trainer.current_epoch + 1 == trainer.max_epochs
-    return last_epoch or trainer.global_step == trainer.max_steps or trainer.should_stop
-
-
 def update_statistics(net: nn.Module, videos: Iterable[Tensor], num_batches: int, trainer: Trainer) -> None:
-    """Means and variances over `num_batches` batches of `videos`, float [B, C, T, H, W]; `net` is left in eval mode.
-    With several processes, each takes as many batches of its own, and the statistics are of all of them."""
+    """Set means and variances to those over `num_batches` batches of `videos`, float [B, C, T, H, W].
+
+    With several processes, each takes as many batches of its own, and the statistics are of all of them.
+    """
+    was_training = net.training
     net.train()
     norms = get_bn_modules(net)
     with trainer.precision_plugin.forward_context():
@@ -28,4 +23,4 @@ def update_statistics(net: nn.Module, videos: Iterable[Tensor], num_batches: int
         var = norm.running_var + (norm.running_mean - mean) ** 2
         norm.running_var.copy_(trainer.strategy.reduce(var, reduce_op="mean"))
         norm.running_mean.copy_(mean)
-    net.eval()
+    net.train(was_training)

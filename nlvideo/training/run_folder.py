@@ -4,34 +4,46 @@ runs/<name>/
   config.yaml       everything the run was started with
   metrics.csv       a row for each log step and epoch
   curves.png        the same as a picture
-  last.ckpt         where a run goes on, see `keeping`; best.ckpt: of the best clip-level validation
+  last.ckpt         where a run goes on, see `checkpointing`; best.ckpt: of the best clip-level validation
   fit.json          seconds and epochs of a training that has come to its end
   validate.json, test.json, predictions.parquet        of the latest evaluation
 """
 
-import csv
-import os
 import shutil
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo.console import console
 from nlvideo.cost.tables import NetworkSpec, stage_table
 from nlvideo.evaluation import progress
 from nlvideo.files import write_json, write_text
 from nlvideo.training.plots import plot_curves
+from nlvideo.training.sanity_checks import check_training
+from nlvideo.training.throughput import Throughput
 from nlvideo.training.training_summary import training_summary
+
+FILES = (
+    "metrics.csv",
+    "curves.png",
+    "fit.json",
+    "last.ckpt",
+    "best.ckpt",
+    "validate.json",
+    "test.json",
+    "predictions.parquet",
+)
 
 
 class RunFolder(Callback):
-    """Prints what the network costs and a line for each epoch, and writes the files of a training but checkpoints.
-    Those of an evaluation are `nlvideo.evaluation.report`'s.
+    """Tells how a training goes: what the network costs, a line for each log step and epoch, and the folder's files but
+    metrics and checkpoints.
 
     Args:
         folder: of the run.
@@ -45,7 +57,7 @@ class RunFolder(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.started = self.epoch_started = time.monotonic()
-        if stage == "fit" and trainer.is_global_zero:
+        if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             (self.folder / "fit.json").unlink(missing_ok=True)  # it says that the run is finished
             write_text(self.folder / "config.yaml", self.config)
@@ -59,32 +71,46 @@ class RunFolder(Callback):
         clip = (data.clip_sampling.num_frames, data.crop_size, data.crop_size)
         console().print(stage_table(NetworkSpec(pl_module.net, clip, data.batch_size)))
 
-    @rank_zero_only
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        console().print(training_summary(trainer, pl_module))
+        check_training(trainer, pl_module, self.folder)
+        if trainer.is_global_zero:
+            console().print(training_summary(trainer, pl_module))
+        self.train_started, self.first_step = time.monotonic(), trainer.global_step
+        self.step = trainer.global_step
+        self.throughput = Throughput()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.epoch_started = time.monotonic()
+        self.throughput.end_pause()
 
-    @rank_zero_only
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.throughput.start_batch()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.throughput.end_batch(len(batch.label))
+        stepped, self.step = trainer.global_step > self.step, trainer.global_step
+        if stepped and trainer.log_every_n_steps and self.step % trainer.log_every_n_steps == 0:
+            values = self.throughput.report(trainer.world_size, pl_module.device)
+            pl_module.log_dict({f"speed/{name}": value for name, value in values.items()}, on_step=True, on_epoch=False)
+            if trainer.is_global_zero:
+                self._print_step(trainer, values)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.throughput.end_pause()
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        values = trainer.callback_metrics
-        shown = {
-            "train loss": ("train/loss_epoch", 1, ".3f"),
-            "train top-1 %": ("train/top1", 100, ".1f"),
-            "val clip top-1 %": ("val/clip_top1", 100, ".1f"),
-        }
-        parts = [
-            f"{label} {values[key].item() * scale:{form}}"
-            for label, (key, scale, form) in shown.items()
-            if key in values
-        ]
-        seconds = time.monotonic() - self.epoch_started
-        last = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # a run may be so many steps long
-        console().print(
-            f"epoch {trainer.current_epoch + 1}{last}  {'  '.join(parts)}  {seconds:.0f} s",
-            highlight=False,
-        )
+        loss, top1 = pl_module.train_loss.compute().item(), pl_module.train_top1.compute().item()
+        parts = [f"train loss {loss:.3f}", f"train top-1 % {100 * top1:.1f}"]
+        if "val/clip_top1" in trainer.callback_metrics:
+            parts.append(f"val clip top-1 % {100 * trainer.callback_metrics['val/clip_top1'].item():.1f}")
+        if trainer.is_global_zero:
+            seconds = time.monotonic() - self.epoch_started
+            last = f"/{trainer.max_epochs}" if trainer.max_epochs > 0 else ""  # a run may be so many steps long
+            line = f"epoch {trainer.current_epoch + 1}{last}  {'  '.join(parts)}  {seconds:.0f} s"
+            console().print(line, highlight=False)
 
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,56 +128,27 @@ class RunFolder(Callback):
         self.seconds_earlier = state_dict["seconds"]
 
     def _seconds(self) -> float:
-        """Of the training, over interruptions."""
+        """Return the seconds of the training, over interruptions."""
         return self.seconds_earlier + time.monotonic() - self.started
+
+    def _print_step(self, trainer: Trainer, speed: dict[str, float]) -> None:
+        steps_left = trainer.estimated_stepping_batches - trainer.global_step
+        # At the pace of this run so far, validations included.
+        left = steps_left * (time.monotonic() - self.train_started) / (trainer.global_step - self.first_step)
+        console().print(
+            f"step {trainer.global_step}/{trainer.estimated_stepping_batches}  "
+            f"loss {trainer.callback_metrics['train/loss_step'].item():.3f}  {speed['clips_per_s']:.1f} clips/s  "
+            f"data {speed['data_ms']:.0f} ms  step {speed['step_ms']:.0f} ms  peak {speed['peak_GB']:.2f} GB  "
+            f"left {timedelta(seconds=round(left)) if left < float('inf') else 'unknown'}",
+            highlight=False,
+        )
 
 
 def forget_run(folder: Path) -> None:
-    """Removes what an earlier run left, so that nothing in the folder is of another run than the rest."""
-    for name in ("metrics.csv", "curves.png", "fit.json", "validate.json", "test.json", "predictions.parquet"):
+    """Remove what an earlier run left, so that nothing in the folder is of another run than the rest.
+
+    Only files that nlvideo writes: a checkpoint of another name is somebody's.
+    """
+    for name in FILES:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / progress.FOLDER, ignore_errors=True)
-    for checkpoint in folder.glob("*.ckpt"):
-        checkpoint.unlink()
-
-
-class MetricsLogger(CSVLogger):
-    """Outlives a full disk: rows that cannot be written wait for the next ones."""
-
-    @rank_zero_only
-    def save(self) -> None:
-        path = Path(self.log_dir) / "metrics.csv"
-        size = path.stat().st_size if path.is_file() else 0
-        try:
-            super().save()
-        except OSError as error:
-            if path.is_file():
-                os.truncate(path, size)  # no half a row
-            rank_zero_warn(f"{path}: the latest rows could not be written yet ({error.strerror})")
-
-
-def metrics_logger(folder: Path, resumed: dict[str, Any] | None) -> CSVLogger:
-    """Writes folder/metrics.csv. CSVLogger begins anew where a file lies there; a run that goes on keeps the rows up
-    to its checkpoint `resumed`."""
-    path = folder / "metrics.csv"
-    rows = []
-    if resumed is not None and path.is_file() and rank_zero_only.rank == 0:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if not _comes_again(row, resumed)]
-        path.unlink()
-    logger = MetricsLogger(folder.parent, name=None, version=folder.name, flush_logs_every_n_steps=1)
-    if rows:
-        logger.experiment.metrics = rows
-        logger.save()
-    return logger
-
-
-def _comes_again(row: dict[str, str], resumed: dict[str, Any]) -> bool:
-    """Whether a run that goes on from a checkpoint writes this row of metrics.csv once more."""
-    later = int(row["step"]) - (resumed["global_step"] - 1)  # than the last step that the checkpoint has seen
-    if later:
-        return later > 0
-    moment = resumed["callbacks"].get("PreemptionCheckpoint", {}).get("moment")
-    validated = any(value for key, value in row.items() if key.startswith("val/"))
-    ended = bool(row.get("train/loss_epoch"))
-    return {"epoch": False, None: ended}.get(moment, ended or validated)

@@ -1,5 +1,6 @@
-"""How a network is about to be trained, for the terminal."""
+"""Summary of a training before its first step: what the optimizer really uses, read from it."""
 
+import torch
 from lightning import Trainer
 from rich.table import Table
 
@@ -7,19 +8,36 @@ from nlvideo.task import VideoClassifier
 
 
 def training_summary(trainer: Trainer, task: VideoClassifier) -> Table:
-    """A row for each group of parameters, frozen ones last; the batch of a step, and its learning rate."""
+    """Return a table with a row for each group of parameters, frozen ones last.
+
+    Below it: the batch of a step, the base learning rate and the precision.
+    """
     (optimizer,) = trainer.optimizers
-    table = Table("parameters", "tensors", "numbers", "weight decay", "lr")
-    table.title = f"{task.optimizer.name}, {_schedule(task)}, {trainer.estimated_stepping_batches:,} steps"
+    table = Table("parameters", "tensors", "numbers", "weight decay", "base lr", "lr now")
+    table.title = f"{_optimizer(optimizer)}, {_schedule(task)}, {trainer.estimated_stepping_batches:,} steps"
     for group in optimizer.param_groups:
         numbers = sum(parameter.numel() for parameter in group["params"])
-        decay, rate = f"{group['weight_decay']:g}", f"{group['initial_lr']:g}"
-        table.add_row(group["name"], f"{len(group['params'])}", f"{numbers:,}", decay, rate)
+        settings = (f"{group[name]:g}" for name in ("weight_decay", "initial_lr", "lr"))
+        table.add_row(group["name"], f"{len(group['params'])}", f"{numbers:,}", *settings)
     if frozen := [parameter for parameter in task.parameters() if not parameter.requires_grad]:
-        table.add_row("frozen", f"{len(frozen)}", f"{sum(parameter.numel() for parameter in frozen):,}", "", "")
-    table.caption = f"{_batch(trainer, task)}; {_rate(task)}"
+        table.add_row("frozen", f"{len(frozen)}", f"{sum(parameter.numel() for parameter in frozen):,}")
+    table.caption = f"{_batch(trainer, task)}; {_rate(task)}; {_precision(trainer)}"
     table.caption_justify = "left"
     return table
+
+
+def _optimizer(optimizer: torch.optim.Optimizer) -> str:
+    group, name = optimizer.param_groups[0], type(optimizer).__name__
+    if "momentum" in group:
+        nesterov = ", Nesterov" if group["nesterov"] else ""
+        return f"{name} with momentum {group['momentum']:g}{nesterov}"
+    return name
+
+
+def _precision(trainer: Trainer) -> str:
+    matmuls = torch.get_float32_matmul_precision()
+    on_gpu = f", float32 matrix products {matmuls}" if trainer.strategy.root_device.type == "cuda" else ""
+    return f"precision {trainer.precision}{on_gpu}"
 
 
 def _schedule(task: VideoClassifier) -> str:
@@ -27,7 +45,8 @@ def _schedule(task: VideoClassifier) -> str:
     down = f" x{schedule.factor:g} at {', '.join(f'{each:,g}' for each in schedule.milestones)}"
     warmup = f", warm-up {schedule.warmup:g}" if schedule.warmup else ""
     unit = f" {schedule.unit}" if warmup or schedule.milestones else ""
-    return f"{schedule.name}{down if schedule.milestones else ''}{warmup}{unit}"
+    name = "cosine from the start" if schedule.name == "cosine" and not schedule.cosine_after_warmup else schedule.name
+    return f"{name}{down if schedule.milestones else ''}{warmup}{unit}"
 
 
 def _batch(trainer: Trainer, task: VideoClassifier) -> str:

@@ -72,24 +72,36 @@ def undisturbed(tmp_path_factory, arguments) -> Path:
     return folder / "run"
 
 
-TERM, USR1, KILL = signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory, arguments) -> Path:
+    """A run that ends after 7 steps, in mid-epoch."""
+    folder = tmp_path_factory.mktemp("cut")
+    job = fit(folder, [*arguments, "--trainer.max_steps=7"])
+    assert job.wait() == [0], job.output()
+    return folder / "run"
+
+
+INT, TERM, USR1, KILL = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGKILL
 
 # One after the other: in which step, by what, where, and from how many steps the run then goes on.
 STOPS = [
-    (2, TERM, "training_step", 3),  # in an epoch: after the step
-    (4, KILL, "validation_step", 4),  # in a validation: it alone is repeated
+    (2, INT, "training_step", 3),  # in an epoch: after the step
+    (4, KILL, "validation_step", 3),  # in a validation: from the step before it
     (6, KILL, "training_step", 6),  # in an epoch: from the last checkpoint
 ]
 STOPS_IN_STEPS = [
-    (3, USR1, "training_step", 4),  # in the last step of an epoch
-    (4, KILL, "training_step", 4),  # in the first
+    (3, USR1, "training_step", 3),  # in the last step of an epoch: the validation that follows stops
+    (4, TERM, "training_step", 5),
+    (7, KILL, "validation_step", 6),  # in the validation of the final weights
 ]
 
 
 @pytest.mark.parametrize(
-    ("stops", "extra"), [(STOPS, []), (STOPS_IN_STEPS, ["--trainer.max_steps=8"])], ids=["epochs", "steps"]
+    ("stops", "extra", "whole"),
+    [(STOPS, [], "undisturbed"), (STOPS_IN_STEPS, ["--trainer.max_steps=7"], "cut")],
+    ids=["epochs", "steps"],
 )
-def test_the_same_command_goes_on_as_if_nothing_had_happened(stops, extra, arguments, undisturbed, tmp_path):
+def test_the_same_command_goes_on_as_if_nothing_had_happened(stops, extra, whole, arguments, tmp_path, request):
     command, goes_on_from = [*arguments, *extra], None
     workers = ["--data.num_workers=1"]  # how many there are changes nothing
     for step, signum, hook, after in [*stops, (99, 0, "training_step", None)]:
@@ -99,7 +111,7 @@ def test_the_same_command_goes_on_as_if_nothing_had_happened(stops, extra, argum
         assert goes_on_from is None or f"stopped after {goes_on_from} steps: goes on" in job.output()
         assert (tmp_path / "run" / "fit.json").exists() == (not signum)
         goes_on_from, workers = after, []
-    assert_same_outcome(tmp_path / "run", undisturbed)
+    assert_same_outcome(tmp_path / "run", request.getfixturevalue(whole))
 
 
 def test_two_processes_go_on_too_where_one_of_them_was_told_to_stop(arguments, tmp_path):

@@ -18,8 +18,8 @@ from nlvideo.data.manifest import read_manifest
 from nlvideo.exit_codes import exit_code
 from nlvideo.models import ResNet3d
 from nlvideo.task import VideoClassifier
-from nlvideo.training import checkpointing as keeping
-from nlvideo.training.run_folder import metrics_logger
+from nlvideo.training import checkpoint_io
+from nlvideo.training.metrics_logger import metrics_logger
 from nlvideo.training.sanity_checks import check_disk
 from tests.distributed import start_nlvideo
 from tests.training.test_resume import SMALLER, without_table
@@ -85,7 +85,7 @@ def nan_in_second_process() -> None:
 
     def training_step(self, *args):
         outputs = original(self, *args)
-        bad = self.trainer.global_rank == 1 and self.trainer.global_step == 1
+        bad = self.trainer.global_rank == 1 and self.trainer.global_step == 2
         return {**outputs, "loss": outputs["loss"] * float("nan")} if bad else outputs
 
     VideoClassifier.training_step = training_step
@@ -98,9 +98,9 @@ def test_of_several_processes_the_one_that_met_it_names_the_videos(tiny, tmp_pat
     assert job.wait() == [1, 1]
     lines = sorted(line for line in job.output().splitlines() if line.startswith("nlvideo: "))
     assert lines[0].startswith("nlvideo: in another process, which names the videos")
-    assert lines[1].startswith("nlvideo: loss not finite from step 2 on")
+    assert lines[1].startswith("nlvideo: loss not finite from step 3 on")
     assert lines[1].count(".mp4 (row ") == 4
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 1
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 2
 
 
 def test_a_network_that_is_frozen_is_an_error(fit, monkeypatch):
@@ -153,7 +153,7 @@ def test_the_estimate_of_a_checkpoint_is_its_size(name, fit, tmp_path, monkeypat
     assert estimates[0] == pytest.approx((tmp_path / "run" / "last.ckpt").stat().st_size, rel=0.05)
 
 
-def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_goes_on(fit, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_is_not_finished(fit, tmp_path, monkeypatch):
     last, writes = tmp_path / "run" / "last.ckpt", []
 
     def fsync(descriptor):
@@ -161,12 +161,20 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_goes_on(fit, tmp_
         if len(writes) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(keeping.os, "fsync", fsync)
-    with pytest.warns(UserWarning, match=rf"{last}.*No space left on device\); the one of before is kept"):
-        assert fit("--checkpoint_minutes=0")[0] == 0
+    with monkeypatch.context() as full:
+        full.setattr(checkpoint_io.os, "fsync", fsync)
+        with pytest.warns(UserWarning, match=rf"{last}.*No space left on device\); the one of before is kept"):
+            status, shown = fit("--checkpoint_minutes=0")
+    assert status == 1
+    assert "final checkpoint could not be written (No space left on device)" in shown
+    assert "Make room; the same command goes on" in shown
     assert len(writes) == 3
     assert torch.load(last, weights_only=True)["global_step"] == 1
     assert not list(last.parent.glob(".partial-*"))
+    assert not (last.parent / "fit.json").exists()
+    assert fit("--checkpoint_minutes=0")[0] == 0  # there is room again
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+    assert (last.parent / "fit.json").exists()
 
 
 ENDINGS = {
