@@ -14,11 +14,24 @@ ALLOWED = {
     "ops": {"torch"},
     "blocks": {"torch", "nlvideo.ops"},
     "models": {"torch", "pytorchvideo", "nlvideo.blocks", "nlvideo.ops"},
-    "data": {"torch", "torchvision", "lightning", "numpy", "pandas", "PIL", "nlvideo.files"},
+    "data": {"torch", "torchvision", "lightning", "numpy", "nlvideo.files"},
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
     "analysis": {"torch", "numpy", "matplotlib", "nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.files"},
-    "visitors": {"numpy", "matplotlib", "sklearn", "nlvideo.data.prepare"},
+    "cost": {"torch", "rich", "nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.checkpoint"},
+    "evaluation": {
+        "torch",
+        "numpy",
+        "pyarrow",
+        "matplotlib",
+        "rich",
+        "nlvideo.data",
+        "nlvideo.models",
+        "nlvideo.cost",
+        "nlvideo.console",
+        "nlvideo.files",
+    },
+    "visitors": {"numpy", "matplotlib", "nlvideo.data.prepare"},
 }
 
 

@@ -11,14 +11,7 @@ import sys
 
 from nlvideo.console import progress_bar
 from nlvideo.visitors import dataset as visitors
-from nlvideo.visitors.scene import (
-    COLOURS,
-    IDENTITIES,
-    MAX_VISIT_FRAMES,
-    NUM_CLASSES,
-    STANDARD,
-    VisitorOptions,
-)
+from nlvideo.visitors.scene import COLOURS, MAX_VISIT_FRAMES, NUM_CLASSES, STANDARD, VisitorOptions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,27 +27,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--val-seed", type=int, default=visitors.VAL_SEED, metavar="N", help="default: %(default)s")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (default: all cores)")
     add("--overwrite", action="store_true", help="replace videos made with other settings")
-    harder = parser.add_argument_group("harder forms")
-    harder.add_argument(
-        "--colours",
-        type=int,
-        default=STANDARD.num_colours,
-        metavar="N",
-        help=f"{NUM_CLASSES} to {len(COLOURS)} (default: %(default)s)",
-    )
-    harder.add_argument(
-        "--min-visit",
-        type=int,
-        default=STANDARD.min_visit_frames,
-        metavar="FRAMES",
-        help=f"the shortest visit; the longest is {MAX_VISIT_FRAMES} frames (default: %(default)s)",
-    )
-    harder.add_argument(
-        "--identity",
-        choices=IDENTITIES,
-        default=STANDARD.identity,
-        help="what tells two visitors apart; digit needs scikit-learn (default: %(default)s)",
-    )
+    harder = parser.add_argument_group("harder forms").add_argument
+    colours = f"{NUM_CLASSES} to {len(COLOURS)} (default: %(default)s)"
+    harder("--colours", type=int, default=STANDARD.num_colours, metavar="N", help=colours)
+    shortest = f"the shortest visit; the longest is {MAX_VISIT_FRAMES} frames (default: %(default)s)"
+    harder("--min-visit", type=int, default=STANDARD.min_visit_frames, metavar="FRAMES", help=shortest)
     return parser
 
 
@@ -72,7 +49,7 @@ def make(arguments: argparse.Namespace) -> visitors.DatasetInfo:
             num_val=arguments.num_val,
             train_seed=arguments.train_seed,
             val_seed=arguments.val_seed,
-            options=VisitorOptions(arguments.colours, arguments.min_visit, arguments.identity),
+            options=VisitorOptions(arguments.colours, arguments.min_visit),
             workers=arguments.workers,
             overwrite=arguments.overwrite,
             on_progress=advance,
@@ -83,7 +60,7 @@ def main() -> int:
     arguments = build_parser().parse_args()
     try:
         made = make(arguments)
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, OSError) as error:
         print(f"make_demo_data: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -11,19 +11,17 @@ Each visit is easy to see, but the answer needs visits far apart in time and spa
 
 import csv
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nlvideo.data.prepare.encode import write_video
+from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.visitors.contact_sheet import save_contact_sheet
-from nlvideo.visitors.render import digit_samples, render
+from nlvideo.visitors.render import render
 from nlvideo.visitors.scene import FPS, NUM_CLASSES, STANDARD, VisitorOptions, nth_scene
 
 VERSION = 1  # raise it when the same settings give other pixels
@@ -33,7 +31,7 @@ CLASS_NAMES = ("1 visitor", *(f"{count} visitors" for count in range(2, NUM_CLAS
 
 COMPLETE = "visitors.json"
 STARTED = "visitors.json.partial"  # marks the folder as ours from the first moment on
-VIDEOS_PER_TASK = 8  # handed to a worker at a time
+SECONDS = 600  # for one video, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -58,19 +56,23 @@ def make_visitors(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda num_done, num_total: None,
 ) -> DatasetInfo:
-    """Write the data set, or do nothing where it is already.
+    """Write the data set; do nothing if it is there already.
 
-    Video i depends on its seed, i and the options only. Several `workers` are spawned processes, so a script
-    that asks for them needs the usual `if __name__ == "__main__":`. A folder with other settings is replaced
-    with `overwrite` only, and a folder with anything else in it never.
+    Video i depends on its seed, i and the options only. More than one of `workers` are spawned processes, so a script
+    that asks for them needs the usual ``if __name__ == "__main__":``.
+
+    Args:
+        overwrite: replace a data set with other settings. A folder with anything else in it is never written to.
+        on_progress: called with the number of videos written and of all videos.
+
+    Raises:
+        ValueError: if an argument is out of range, or the folder holds something else.
     """
     begin = time.perf_counter()
     folder = Path(folder)
     seeds = {"train": train_seed, "val": val_seed}
     counts = {"train": num_train, "val": num_val}
     _check(counts, seeds, workers)
-    if options.identity == "digit":
-        digit_samples()  # a missing scikit-learn is better found before anything is written
     settings = {"version": VERSION, "num_train": num_train, "num_val": num_val}
     settings |= {"train_seed": train_seed, "val_seed": val_seed, **asdict(options)}
 
@@ -115,7 +117,7 @@ def _check(counts: dict[str, int], seeds: dict[str, int], workers: int) -> None:
 
 
 def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
-    """Whether the folder says that it holds this data set; ValueError where it must not be written to."""
+    """Return whether the folder holds this data set. Raise ValueError if it must not be written to."""
     complete = folder / COMPLETE
     if not complete.exists():
         if folder.exists() and not (folder / STARTED).exists() and any(folder.iterdir()):
@@ -127,7 +129,7 @@ def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
         found = dict(json.loads(complete.read_text()))
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"{complete} can't be read ({error}): "
+            f"{complete} cannot be read ({error}): "
             "name another folder, or replace the data set with --overwrite (overwrite=True)"
         ) from error
     differences = [
@@ -144,7 +146,7 @@ def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
 
 
 def _start(folder: Path, settings: dict) -> None:
-    """An empty data set, marked as not complete before anything of an earlier one is removed."""
+    """Empty the data set, marked as not complete before anything of an earlier one is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / COMPLETE).exists():
         os.replace(folder / COMPLETE, folder / STARTED)
@@ -158,14 +160,10 @@ def _write_videos(videos: list[tuple], workers: int) -> Iterator[None]:
     if workers == 1:
         yield from map(_write_one, videos)
         return
-    # Spawned, not forked: the caller may have threads running (torch has), and those do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_the_parent) as pool:
-        yield from pool.map(_write_one, videos, chunksize=VIDEOS_PER_TASK)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for (path, *_), result in run_each(_write_one, videos, workers=workers, seconds=SECONDS):
+        if isinstance(result, WorkerFailure):
+            raise OSError(f"{path}: the process that wrote it {result.message}")
+        yield
 
 
 def _write_one(video: tuple[Path, int, int, VisitorOptions]) -> None:

@@ -1,11 +1,13 @@
-"""The pixels of one video of "visitors".  T frames, H rows, W columns."""
+"""The pixels of a video of "visitors".
 
-import functools
+Shapes: T frames, H rows, W columns.
+"""
+
 from collections.abc import Callable
 
 import numpy as np
 
-from nlvideo.visitors.scene import DIGITS, NUM_FRAMES, RISE_FRAMES, SIZE, WALL_TOP, Scene, Visit
+from nlvideo.visitors.scene import NUM_FRAMES, RISE_FRAMES, SIZE, WALL_TOP, Scene, Visit
 
 # All in levels of 255.
 BACKGROUND = 105.0
@@ -20,15 +22,15 @@ SWAY_PERIOD_FRAMES = 10
 
 
 def render(scene: Scene) -> np.ndarray:
-    """The pixels of a scene, RGB, uint8 [T, H, W, 3]. The same scene gives the same pixels."""
+    """Return the pixels of a scene, RGB, uint8 [T, H, W, 3]. The same scene gives the same pixels."""
     rng = np.random.default_rng(scene.noise_seed)
     texture = rng.normal(0, TEXTURE_SIGMA, (SIZE, SIZE, 1))  # [H, W, 1]
     background = BACKGROUND + np.array(scene.tint) + texture  # [H, W, 3]
     video = np.repeat(background[None].astype(np.float32), NUM_FRAMES, axis=0)  # [T, H, W, 3]
     for visit in scene.visits:
-        figure = scene.visitors[visit.visitor].figure
+        shape = scene.visitors[visit.visitor].shape
         for time, frame in enumerate(visit.frames):
-            alpha = _coverage(figure, visit, time)[..., None]  # [H, W, 1]
+            alpha = _coverage(shape, visit, time)[..., None]  # [H, W, 1]
             video[frame] += alpha * (np.array(visit.rgb, np.float32) - video[frame])
     video[:, WALL_TOP:] = _wall(rng)  # last, so in front of the figures
     video += NOISE_SIGMA * rng.standard_normal((NUM_FRAMES, SIZE, SIZE, 1), dtype=np.float32)
@@ -36,7 +38,7 @@ def render(scene: Scene) -> np.ndarray:
 
 
 def _wall(rng: np.random.Generator) -> np.ndarray:
-    """Bricks in courses, each shifted by half a brick: [rows of the wall, W, 3]."""
+    """Return bricks in courses, each shifted by half a brick: [rows of the wall, W, 3]."""
     row = np.arange(SIZE - WALL_TOP)[:, None]  # [rows, 1]
     course = row // BRICK_ROWS
     column = np.arange(SIZE) + rng.integers(BRICK_COLUMNS) + (course % 2) * (BRICK_COLUMNS // 2)  # [rows, W]
@@ -46,18 +48,16 @@ def _wall(rng: np.random.Generator) -> np.ndarray:
     return np.where(mortar[..., None], MORTAR_COLOUR, np.add(BRICK_COLOUR, shade[..., None]))
 
 
-def _coverage(figure: str, visit: Visit, time: int) -> np.ndarray:
-    """How much of each pixel the figure covers, 0 to 1, in frame `time` of its visit: [H, W]."""
+def _coverage(shape: str, visit: Visit, time: int) -> np.ndarray:
+    """Return how much of each pixel the figure covers, 0 to 1, in frame `time` of its visit: [H, W]."""
     raised = min(1.0, (time + 1) / RISE_FRAMES, (visit.num_frames - time) / RISE_FRAMES)
     hidden_y = WALL_TOP + visit.radius  # the whole figure behind the wall
     y = hidden_y + raised * (visit.y - hidden_y)
     x = visit.x + visit.sway_pixels * np.sin(visit.sway_phase + 2 * np.pi * time / SWAY_PERIOD_FRAMES)
     dx = (np.arange(SIZE) - x)[None, :]  # [1, W]
     dy = (np.arange(SIZE) - y)[:, None]  # [H, 1]
-    if figure in DIGITS:
-        return _digit_coverage(int(figure), visit.handwriting, dx / visit.radius, dy / visit.radius)
-    # A pixel half a pixel inside the outline is covered wholly, one half a pixel outside not at all.
-    return np.clip(0.5 - _OUTSIDE[figure](dx, dy, visit.radius), 0, 1)
+    # A pixel half a pixel inside the outline is fully covered, one half a pixel outside not at all.
+    return np.clip(0.5 - _OUTSIDE[shape](dx, dy, visit.radius), 0, 1)
 
 
 def _disc(dx: np.ndarray, dy: np.ndarray, r: float) -> np.ndarray:
@@ -86,31 +86,3 @@ _OUTSIDE: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "triangle": _triangle,
     "cross": _cross,
 }
-
-
-def _digit_coverage(digit: int, handwriting: float, dx: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """A handwritten digit over the square from -1 to 1, interpolated between its pixels: [H, W]."""
-    samples = digit_samples()[digit]  # [samples, 8, 8]
-    image = samples[int(handwriting * len(samples))]
-    rows, columns = _interpolation(dy.ravel(), 8), _interpolation(dx.ravel(), 8)  # [H, 8], [W, 8]
-    return rows @ image @ columns.T
-
-
-def _interpolation(position: np.ndarray, size: int) -> np.ndarray:
-    """Linear weights of `size` pixels that fill -1 to 1, at each of N positions: [N, size]."""
-    pixel = (position + 1) * size / 2 - 0.5
-    return np.clip(1 - np.abs(pixel[:, None] - np.arange(size)), 0, 1)
-
-
-@functools.cache
-def digit_samples() -> list[np.ndarray]:
-    """The handwritten digits of scikit-learn, one array [samples, 8, 8] of ink from 0 to 1 for each digit."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError(
-            "identity 'digit' takes its handwriting from scikit-learn, which is not installed: "
-            "pip install scikit-learn, or choose identity 'shape' or 'colour'"
-        ) from error
-    data = load_digits()
-    return [data.images[data.target == digit] / 16 for digit in range(10)]

@@ -1,9 +1,9 @@
-"""What happens in one video of "visitors": a Scene, drawn from a random generator. No pixels here.
+"""What happens in a video of "visitors": a random Scene. No pixels here.
 
     time ->  . . . AAAAAAAA . BBBBBBBBBBB . . . . AAAAAAA . . CCCCCCCCC . .      3 visitors: label 2
-             four visits over a wall, one after another; who came is A, B, A, C
+             four visits over a wall, one after another, by A, B, A and C
 
-x goes to the right and y downwards, in pixels; pixel centres are at whole numbers.
+x grows to the right and y downwards, in pixels; pixel centres are at whole numbers.
 """
 
 from dataclasses import dataclass
@@ -31,17 +31,15 @@ COLOURS = {
     "green": (60, 180, 75),
     "blue": (60, 100, 230),
     "yellow": (240, 210, 50),
-    # Only with six colours: the two that lie furthest from the four above and from the grey background.
+    # With five and six colours: those furthest from the four above and from the grey background.
     "magenta": (215, 70, 200),
     "white": (240, 240, 240),
 }
 COLOUR_JITTER = 18  # levels of 255, a channel, anew each visit
 TINT = 4.0  # levels of 255, a channel, of the background
 SHAPES = ("disc", "square", "triangle", "cross")
-DIGITS = tuple("0123456789")
-IDENTITIES = ("colour", "shape", "digit")
 
-# Number of visitors -> how often each of them comes; where there are two ways, equally likely.
+# Number of visitors -> how often each of them comes; two ways are equally likely.
 SHARES = {1: [(4,)], 2: [(3, 1), (2, 2)], 3: [(2, 1, 1)], 4: [(1, 1, 1, 1)]}
 
 
@@ -49,14 +47,13 @@ SHARES = {1: [(4,)], 2: [(3, 1), (2, 2)], 3: [(2, 1, 1)], 4: [(1, 1, 1, 1)]}
 class VisitorOptions:
     """What makes the task harder; the defaults are the standard form.
 
-    num_colours: 4 to 6.  min_visit_frames: 4 to 11; below 8, a clip of stride 8 can miss a whole visit.
-    identity: what tells two visitors apart. With "shape" and "digit" all visitors of a video have one colour
-    and differ in their shape, or in their digit, in another handwriting each visit (needs scikit-learn).
+    Args:
+        num_colours: 4 to 6.
+        min_visit_frames: 4 to 11; below 8, a clip with frame interval 8 can miss a whole visit.
     """
 
     num_colours: int = 4
     min_visit_frames: int = 7
-    identity: str = "colour"
 
     def __post_init__(self) -> None:
         if not NUM_CLASSES <= self.num_colours <= len(COLOURS):
@@ -66,8 +63,6 @@ class VisitorOptions:
                 f"min_visit_frames is {self.min_visit_frames}: expected {2 * RISE_FRAMES} (up and down) "
                 f"to {MAX_VISIT_FRAMES}"
             )
-        if self.identity not in IDENTITIES:
-            raise ValueError(f"identity is {self.identity!r}: expected one of {', '.join(IDENTITIES)}")
 
 
 STANDARD = VisitorOptions()
@@ -76,7 +71,7 @@ STANDARD = VisitorOptions()
 @dataclass(frozen=True)
 class Visitor:
     colour: str  # a name in COLOURS
-    figure: str  # one of SHAPES, or of DIGITS
+    shape: str  # one of SHAPES
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,6 @@ class Visit:
     sway_pixels: float
     sway_phase: float  # radians
     rgb: tuple[int, int, int]  # the visitor's colour as jittered for this visit
-    handwriting: float  # in [0, 1): which of the samples of a digit
 
     @property
     def frames(self) -> range:
@@ -110,12 +104,14 @@ class Scene:
 
 
 def nth_scene(seed: int, index: int, options: VisitorOptions = STANDARD) -> Scene:
-    """Video `index` of the set `seed`: of class index % 4, and the same however many videos are made."""
+    """Return video `index` of the set `seed`: of class index % 4, and the same however many videos are made."""
     return draw_scene(np.random.default_rng([seed, index]), 1 + index % NUM_CLASSES, options)
 
 
 def draw_scene(rng: np.random.Generator, num_visitors: int, options: VisitorOptions = STANDARD) -> Scene:
-    visitors = _draw_visitors(rng, num_visitors, options)
+    colours = rng.choice(list(COLOURS)[: options.num_colours], num_visitors, replace=False)
+    shapes = rng.choice(SHAPES, num_visitors)  # two visitors may have the same shape
+    visitors = tuple(Visitor(str(colour), str(shape)) for colour, shape in zip(colours, shapes, strict=True))
     shares = SHARES[num_visitors][rng.integers(len(SHARES[num_visitors]))]
     order = rng.permutation(np.repeat(np.arange(num_visitors), shares))  # [4]: who comes, visit by visit
     visits = []
@@ -133,29 +129,18 @@ def draw_scene(rng: np.random.Generator, num_visitors: int, options: VisitorOpti
                 sway_pixels=rng.uniform(*SWAY_PIXELS),
                 sway_phase=rng.uniform(0, 2 * np.pi),
                 rgb=tuple(rgb.tolist()),
-                handwriting=rng.uniform(),
             )
         )
+        rng.uniform()  # unused: without it the draws after it, and so all videos, would be others
     tint = tuple(rng.uniform(-TINT, TINT, 3).tolist())
     return Scene(visitors, tuple(visits), tint, noise_seed=int(rng.integers(2**63)))
 
 
-def _draw_visitors(rng: np.random.Generator, num_visitors: int, options: VisitorOptions) -> tuple[Visitor, ...]:
-    names = list(COLOURS)[: options.num_colours]
-    if options.identity == "colour":
-        colours = rng.choice(names, num_visitors, replace=False)
-        figures = rng.choice(SHAPES, num_visitors)  # two visitors may have the same shape
-    else:
-        colours = [rng.choice(names)] * num_visitors
-        figures = rng.choice(SHAPES if options.identity == "shape" else DIGITS, num_visitors, replace=False)
-    return tuple(Visitor(str(colour), str(figure)) for colour, figure in zip(colours, figures, strict=True))
-
-
 def _draw_times(rng: np.random.Generator, min_visit_frames: int) -> list[tuple[int, int]]:
-    """(first frame, number of frames) of each visit; the frames left over go before, between and after."""
+    """Return (first frame, number of frames) of each visit; the frames left over go before, between and after."""
     durations = rng.integers(min_visit_frames, MAX_VISIT_FRAMES + 1, NUM_VISITS)  # [4]
     num_free = NUM_FRAMES - durations.sum() - MIN_GAP_FRAMES * (NUM_VISITS - 1)
-    # Free frames before each visit, all told: sorted random cuts, so that long and short gaps are common.
+    # Free frames before each visit, in all: sorted random cuts, so that long and short gaps are common.
     free_before = np.sort(rng.integers(0, num_free + 1, NUM_VISITS))  # [4]
     busy_before = np.concatenate([[0], np.cumsum(durations + MIN_GAP_FRAMES)[:-1]])  # [4]
     return list(zip((free_before + busy_before).tolist(), durations.tolist(), strict=True))
