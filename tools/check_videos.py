@@ -1,11 +1,13 @@
 """Decode every video of a manifest, in processes of their own; write a manifest of the good ones and a report.
 
-A native crash or a hang of a decoder costs one video. Run it again and it goes on where it stopped; files that have
-changed since are checked again.
+A crash or a hang of a decoder costs one video. Run it again and it goes on where it stopped; files that have changed
+since are checked again.
 
-example:
+examples:
   python tools/check_videos.py data/k400/val.csv --num-classes 400 --known k400_val
   -> data/k400/val.clean.csv, with true frame counts; data/k400/val.report.csv, a line for each video
+  python tools/check_videos.py data/k400/val.csv --compare-decoders
+  -> also prints the videos of which a decoder gives other frames than FFmpeg does from the beginning
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from nlvideo.console import track
 from nlvideo.data.manifest import Sample, read_manifest, relative_to, write_manifest
-from nlvideo.data.prepare.check import CLEAN, PROBLEMS, Check, check_video
+from nlvideo.data.prepare.check import CLEAN, PROBLEMS, Check, check_video, compare_decoders
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
 # Videos in the copies and splits that published numbers were measured on.
@@ -46,22 +48,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", type=Path, help="where relative paths start (default: the manifest's folder)")
     parser.add_argument("--min-frames", type=int, default=8, help="fewer is too short (default: %(default)s)")
     parser.add_argument("--keep", choices=[*PROBLEMS], action="append", default=[], help="also in the clean manifest")
-    parser.add_argument("--seconds", type=float, default=120, help="a video that takes longer hangs (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=120, help="seconds for one video (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
+    parser.add_argument("--compare-decoders", action="store_true", help="find files whose frames differ by decoder")
     parser.add_argument("--known", choices=[*KNOWN], help="compare with the known numbers of videos of this split")
     return parser
 
 
 def stamp(path: Path) -> tuple[str, str]:
-    """Size and time of change, as the report writes them."""
-    if not path.exists():
+    """Return size and time of change as the report writes them, empty if the file cannot be found."""
+    try:
+        status = path.stat()
+    except OSError:
         return "", ""
-    status = path.stat()
     return str(status.st_size), str(status.st_mtime_ns)
 
 
 def read_report(path: Path) -> dict[str, dict]:
-    """The rows of earlier runs by path; a half-written last line is left out."""
+    """Return the rows of earlier runs by path, without a half-written last line."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -69,7 +73,7 @@ def read_report(path: Path) -> dict[str, dict]:
 
 
 def same_limit(row: dict, min_frames: int) -> bool:
-    """Whether a check with this limit would have the same outcome."""
+    """Return whether a check with this limit would have the same outcome."""
     return row["status"] not in ("ok", "too short") or (int(row["num_frames"]) < min_frames) == (row["status"] != "ok")
 
 
@@ -86,7 +90,7 @@ def check_all(samples: list[Sample], report: Path, options: argparse.Namespace) 
         writer.writeheader()
         current = {str(path) for path in paths} - {str(path) for path in todo}
         writer.writerows(row for path, row in rows.items() if path in current)
-        results = run_each(call, todo, workers=options.workers, seconds=options.seconds)
+        results = run_each(call, todo, workers=options.workers, timeout=options.timeout)
         for path, result in track(results, "decoding", total=len(todo)):
             check = Check("corrupt", message=result.message) if isinstance(result, WorkerFailure) else result
             size, modified = stamp(path)
@@ -96,7 +100,18 @@ def check_all(samples: list[Sample], report: Path, options: argparse.Namespace) 
     return rows
 
 
-def summarise(samples: list[Sample], rows: dict[str, dict], known: str | None) -> None:
+def compare_all(paths: list[Path], options: argparse.Namespace) -> None:
+    differing = 0
+    results = run_each(compare_decoders, paths, workers=options.workers, timeout=options.timeout)
+    for path, result in track(results, "comparing", total=len(paths)):
+        lines = [result.message] if isinstance(result, WorkerFailure) else result
+        differing += bool(lines)
+        for line in lines:
+            print(f"    {path}: {line}")
+    print(f"{differing} of {len(paths)} videos have frames that differ by decoder")
+
+
+def summarize(samples: list[Sample], rows: dict[str, dict], known: str | None) -> None:
     statuses = Counter(rows[str(sample.path)]["status"] for sample in samples)
     print(f"{statuses['ok']} of {len(samples)} videos are ok")
     for status, meaning in PROBLEMS.items():
@@ -134,13 +149,15 @@ def main() -> int:
             place = relative_to(path, clean.parent)
             kept.append({**row, "path": place, "label": label, "id": path.stem, "duration": duration})
         write_manifest(clean, kept, None)
+        if options.compare_decoders:
+            compare_all([Path(path) for path, row in rows.items() if row["status"] in CLEAN], options)
     except (ValueError, OSError) as error:
         print(f"check_videos: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("check_videos: interrupted; run it again to go on", file=sys.stderr)
         return 130
-    summarise(samples, rows, options.known)
+    summarize(samples, rows, options.known)
     print(f"{clean}: {len(kept)} videos; {report}: what was found")
     return 0
 

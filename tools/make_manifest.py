@@ -20,7 +20,7 @@ from nlvideo.data.manifest import relative_to, write_manifest
 from nlvideo.data.prepare.probe import probe
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
-SECONDS = 60  # to open one video
+TIMEOUT = 60  # seconds to open one video
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -83,7 +83,7 @@ def main() -> int:
             raise ValueError(f"{options.videos}: none of the {len(listing.entries)} videos is there{first}")
         found = {}
         if not options.no_probe:
-            probed = run_each(probe, sorted(there), workers=options.workers, seconds=SECONDS)
+            probed = run_each(probe, sorted(there), workers=options.workers, timeout=TIMEOUT)
             found = dict(track(probed, "reading headers", total=len(there)))
         rows = []
         for path, label, name in entries:

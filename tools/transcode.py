@@ -1,7 +1,7 @@
-"""Make the videos of a manifest small and quick to seek: H.264, short side 256, a key frame every 16 frames.
+"""Re-encode the videos of a manifest so that clips are decoded sooner: H.264, short side 256, a key frame every 16
+frames.
 
-Frame i stays frame i, so every sampling takes the same frames as before. No half-written file counts as done: run it
-again and it goes on where it stopped.
+Frame i stays frame i, so every sampling takes the same frames as before. Run it again and it goes on where it stopped.
 
 example:
   python tools/transcode.py data/k400/val.csv data/k400_256 --short-side 256 --gop 16
@@ -38,13 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--short-side", type=int, default=256, help="pixels, none are enlarged (default: %(default)s)")
     parser.add_argument("--gop", type=int, default=16, help="frames from key frame to key frame (default: %(default)s)")
     parser.add_argument("--crf", type=int, default=23, help="x264's quality, less is better (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=600, help="a video that takes longer hangs (%(default)s)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds for one video (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)")
     return parser
 
 
 def targets(samples: list[Sample], root: Path, folder: Path) -> dict[Path, Path]:
-    """The new place of each video: the old one below `root`, or its whole path. What was not an .mp4 gets a second
+    """Return the new path of each video: as below `root`, or its whole path. Files that are not .mp4 get a second
     suffix, since a.avi and a.mp4 may be two videos."""
     places = {}
     for path, _, _ in samples:
@@ -54,7 +54,7 @@ def targets(samples: list[Sample], root: Path, folder: Path) -> dict[Path, Path]
 
 
 def seconds_a_clip(paths: list[Path]) -> float:
-    """Mean CPU seconds to open a video and decode a random 8 x 8 clip of it."""
+    """Return the mean CPU seconds to open a video and decode a random 8x8 clip of it."""
     rng = random.Random(0)
     sampling = ClipSampling(8, 8)
     start = time.process_time()
@@ -74,7 +74,7 @@ def main() -> int:
             print(f"{len(places) - len(todo)} of {len(places)} videos were there before")
         call = partial(transcode, short_side=options.short_side, gop=options.gop, crf=options.crf)
         failed = {}
-        results = run_each(call, todo, workers=options.workers, seconds=options.seconds)
+        results = run_each(call, todo, workers=options.workers, timeout=options.timeout)
         for (source, _), result in track(results, "transcoding", total=len(todo)):
             if isinstance(result, WorkerFailure):
                 failed[source] = f"{source}: {result.message}"
@@ -119,7 +119,7 @@ def report(done: list[Sample], places: dict[Path, Path]) -> None:
     except DecodeError as error:
         print(f"decoding was not measured: {error}")
         return
-    print(f"a random 8 x 8 clip: {old * 1e3:.0f} ms before, {new * 1e3:.0f} ms now, {old / new:.1f} times as fast")
+    print(f"a random 8x8 clip: {old * 1e3:.0f} ms before, {new * 1e3:.0f} ms now, {old / new:.1f} times as fast")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Is a video what it says it is? Decodes all of it."""
+"""Decode whole videos: is a file what its header promises, and do all decoders give the same frames?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+import numpy as np
 
-from nlvideo.data.video import DecodeError, ReadError, Video
-from nlvideo.data.video.pyav import PyavReader
+from nlvideo.data.video import DecodeError, Decoder, ReadError, Video, check_decoder
+from nlvideo.data.video.pyav import PyavReader, upright
 
 CLEAN = ("ok", "over-reported")  # what a clean manifest holds
 PROBLEMS = {
@@ -17,17 +19,18 @@ PROBLEMS = {
     "over-reported": "decodes well, but has up to 5 % fewer frames than its header promises",
     "too short": "fewer frames than asked for",
 }
+NUM_COMPARED = 16  # frames of a video, spread evenly
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found. Zeros where nothing was.
+    """What decoding a video showed; zeros for what is unknown.
 
     Attributes:
-        status: "ok" or one of PROBLEMS.
+        status: "ok" or a key of PROBLEMS.
         num_frames: that decode.
-        promised: frames that the header says, or that follow from its duration.
-        message: the decoder's own, of a video that is not ok.
+        promised: frames according to the header, or to its duration.
+        message: of the decoder, if the video is not ok.
     """
 
     status: str
@@ -39,23 +42,20 @@ class Check:
     codec: str = ""
     message: str = ""
 
-    @property
-    def duration(self) -> float:
-        """Seconds."""
-        return self.num_frames / self.fps if self.fps else 0.0
-
 
 def check_video(path: Path, min_frames: int = 1) -> Check:
-    """Decodes every frame of a video, or opens every image of a folder."""
-    if path.is_dir():
-        return _check_folder(path, min_frames)
-    if not path.is_file():
-        return Check("missing", message="no such file")
+    """Decode every frame of a video, or open every image of a folder."""
     try:
+        if path.is_dir():
+            return _check_folder(path, min_frames)
+        if not path.is_file():
+            return Check("missing", message="no such file")
         reader = PyavReader(path)
+    except OSError as error:
+        return Check("missing", message=error.strerror)
     except ReadError as error:
-        unsupported = "no decoder" in str(error) or "no video stream" in str(error)
-        return Check("unsupported" if unsupported else "corrupt", message=str(error))
+        is_unsupported = "no decoder" in str(error) or "no video stream" in str(error)
+        return Check("unsupported" if is_unsupported else "corrupt", message=str(error))
     message = ""
     num_frames = width = height = 0
     with av.open(str(path), metadata_errors="ignore") as container:
@@ -65,8 +65,8 @@ def check_video(path: Path, min_frames: int = 1) -> Check:
         try:
             for frame in container.decode(stream):
                 num_frames += 1
-                sideways = frame.rotation % 180 != 0
-                width, height = (frame.height, frame.width) if sideways else (frame.width, frame.height)
+                is_turned = frame.rotation % 180 != 0
+                width, height = (frame.height, frame.width) if is_turned else (frame.width, frame.height)
         except av.FFmpegError as error:
             message = f"PyAV, after frame {num_frames} of {reader.num_frames}: {error.strerror}"
     found |= {"num_frames": num_frames, "width": width, "height": height}
@@ -85,8 +85,39 @@ def _check_folder(path: Path, min_frames: int) -> Check:
     try:
         video = Video(path)
         for number in range(video.num_frames):
-            height, width = video.frames(number).shape[-2:]
+            video.frames(np.array(number))
     except DecodeError as error:
         return Check("corrupt", message=str(error).removeprefix(f"{path}: "))
-    found = {"num_frames": video.num_frames, "promised": video.num_frames, "width": width, "height": height}
-    return Check("too short" if video.num_frames < min_frames else "ok", codec="images", **found)
+    num_frames = video.num_frames
+    status, message = ("ok", "") if num_frames >= min_frames else ("too short", f"{num_frames} frames")
+    return Check(status, num_frames, num_frames, 0.0, video.width, video.height, "images", message)
+
+
+def compare_decoders(path: Path, decoders: Sequence[Decoder] = ("decord", "pyav", "torchcodec")) -> list[str]:
+    """Return, for each decoder that reads the video and numbers its frames in another way than FFmpeg does when it
+    decodes the file from its beginning, a line that says so. Frames are asked for one by one, from the last to the
+    first, since wrong numbers come from seeking.
+    """
+    with av.open(str(path), metadata_errors="ignore") as container:
+        num_frames = sum(1 for _ in container.decode(container.streams.best("video")))
+    numbers = set(np.linspace(0, num_frames - 1, NUM_COMPARED).round().astype(int).tolist())
+    with av.open(str(path), metadata_errors="ignore") as container:
+        frames = enumerate(container.decode(container.streams.best("video")))
+        expected = {number: upright(frame).astype(int) for number, frame in frames if number in numbers}  # [H, W, 3]
+    lines = []
+    for decoder in decoders:
+        try:
+            check_decoder(decoder)
+            video = Video(path, decoder)
+            if video.num_frames != num_frames:
+                lines.append(f"{decoder}: {video.num_frames} frames, not {num_frames}")
+                continue
+            for number in sorted(numbers, reverse=True):
+                frame = video.frames(np.array(number)).permute(1, 2, 0).numpy()
+                error = np.abs(frame - expected[number]).mean()
+                if error > 0:
+                    lines.append(f"{decoder}: frame {number} differs by {error:.1f} levels on average")
+                    break
+        except ValueError:
+            continue  # not installed, or it leaves the file to another one
+    return lines

@@ -1,4 +1,7 @@
-"""Write frames as a video file, with PyAV.  T frames, H rows, W columns."""
+"""Write frames as a video file, with PyAV.
+
+Shapes: T frames, H rows, W columns.
+"""
 
 import os
 from collections.abc import Iterable
@@ -10,10 +13,8 @@ import numpy as np
 
 from nlvideo.files import replacing
 
-# Extra frames a decoder must walk through to reach any one frame: at most GOP - 1.
-GOP = 16
-# x264's quality: 0 is lossless, 51 the worst, 23 its own default.
-CRF = 23
+GOP = 16  # frames from key frame to key frame: to reach any frame, at most 15 others are decoded
+CRF = 23  # x264's quality: 0 is lossless, 51 the worst, 23 its own default
 
 
 def write_video(
@@ -26,11 +27,17 @@ def write_video(
     crf: int = CRF,
     preset: str = "veryfast",
 ) -> None:
-    """Encode RGB frames, uint8 [T, H, W, 3] or any iterable of [H, W, 3], at `fps` frames a second.
+    """Encode RGB frames. On one machine, the same frames give the same bytes. The file gets its name only when it is
+    complete.
 
-    The container follows the file's suffix. The pixels are stored as yuv420p, which every decoder reads, so
-    H and W must be even. `crf` and `preset` are x264's and x265's. One thread, and no date in the file: the
-    same frames give the same bytes on one machine. The file gets its name only when it is whole.
+    Args:
+        path: its suffix chooses the container.
+        frames: uint8 [T, H, W, 3], or an iterable of [H, W, 3]. H and W must be even, since pixels are stored as
+            yuv420p, which every decoder reads.
+        fps: frame rate.
+        codec: FFmpeg's name of the encoder.
+        gop: frames from key frame to key frame.
+        crf, preset: quality and speed of x264 and x265.
     """
     path = Path(path)
     rate = Fraction(fps).limit_denominator(1001)

@@ -1,4 +1,4 @@
-"""Smaller videos with more key frames, so that a random clip is decoded sooner."""
+"""Re-encode videos small and with many key frames, so that a random clip is decoded sooner."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from nlvideo.data.prepare.encode import write_video
 
 @dataclass(frozen=True)
 class Transcoded:
-    """Bytes before and after; `message` say in one line why there is no after."""
+    """Sizes in bytes; if the video could not be transcoded, `message` says why in one line."""
 
     bytes_before: int = 0
     bytes_after: int = 0
@@ -20,8 +20,14 @@ class Transcoded:
 
 
 def transcode(source_and_target: tuple[Path, Path], *, short_side: int, gop: int, crf: int) -> Transcoded:
-    """Every frame of the source as H.264 in the target, upright, its short side at most `short_side`, without sound.
-    Frame i stays frame i; times become even. The target gets its name only when it is whole."""
+    """Write every frame of the source as H.264 to the target: upright, without sound, at constant frame rate.
+
+    Frame i stays frame i. The target gets its name only when it is complete.
+
+    Args:
+        short_side: of the frames, at most, in pixels; smaller ones are not enlarged.
+        gop, crf: see `write_video`.
+    """
     source, target = source_and_target
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -32,13 +38,13 @@ def transcode(source_and_target: tuple[Path, Path], *, short_side: int, gop: int
             stream.codec_context.thread_count = 1  # the processes are the parallelism
             frames = _resized(container.decode(stream), short_side)
             write_video(target, frames, stream.average_rate or 30, gop=gop, crf=crf)
-    except (av.FFmpegError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError) as error:
         return Transcoded(message=f"{source}: {getattr(error, 'strerror', None) or error}")
     return Transcoded(source.stat().st_size, target.stat().st_size)
 
 
 def _resized(frames: Iterator[av.VideoFrame], short_side: int) -> Iterator[np.ndarray]:
-    """[H, W, 3], H and W even."""
+    """Yield uint8 [H, W, 3], H and W even."""
     for frame in frames:
         scale = min(short_side / min(frame.width, frame.height), 1)
         size = {"width": round(frame.width * scale / 2) * 2, "height": round(frame.height * scale / 2) * 2}

@@ -1,4 +1,4 @@
-"""A call for each of many items, in processes that may crash or hang: that costs the item, not the run."""
+"""Call a function on many items in processes of their own: a crash or a hang costs one item, not the run."""
 
 import math
 import multiprocessing
@@ -13,17 +13,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class WorkerFailure:
-    """In place of a result: the process died or was stopped. `message` say which, in one line."""
+    """In place of a result: the process died or was stopped, as `message` says in one line."""
 
     message: str
 
 
 def run_each(
-    call: Callable[[Any], Any], items: Iterable[Any], *, workers: int, seconds: float
+    call: Callable[[Any], Any], items: Iterable[Any], *, workers: int, timeout: float
 ) -> Iterator[tuple[Any, Any]]:
-    """(item, result), as they get ready; the result is a WorkerFailure if the call crashed or took over `seconds`.
+    """Yield (item, call(item)) in the order in which they finish. The result is a WorkerFailure if the call crashed its
+    process or took more than `timeout` seconds.
 
-    `call` and the items go to spawned processes, so a script needs the usual ``if __name__ == "__main__":``.
+    Processes are spawned: `call` and the items are pickled, and a script needs ``if __name__ == "__main__":``.
     """
     todo = iter(items)
     idle: list[_Worker] = []
@@ -33,7 +34,7 @@ def run_each(
             for item in islice(todo, workers - len(busy)):
                 worker = idle.pop() if idle else _Worker(call)
                 worker.connection.send(item)
-                busy[worker.connection] = worker, item, time.monotonic() + seconds if worker.started else math.inf
+                busy[worker.connection] = worker, item, time.monotonic() + timeout if worker.started else math.inf
             if not busy:
                 return
             soonest = min(late for _, _, late in busy.values())
@@ -42,13 +43,13 @@ def run_each(
             for connection in ready or overdue:
                 worker, item, _ = busy[connection]
                 try:
-                    result = connection.recv() if ready else WorkerFailure(f"took longer than {seconds:g} seconds")
+                    result = connection.recv() if ready else WorkerFailure(f"took longer than {timeout:g} seconds")
                 except EOFError:
                     worker.process.join()
                     result = WorkerFailure(f"crashed ({_cause(worker.process.exitcode)})")
                 if result is _Worker:  # it has started, which may take as long as it likes
                     worker.started = True
-                    busy[connection] = worker, item, time.monotonic() + seconds
+                    busy[connection] = worker, item, time.monotonic() + timeout
                     continue
                 del busy[connection]
                 if isinstance(result, WorkerFailure):

@@ -56,7 +56,7 @@ class PyavReader(Reader):
 
     def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
         frames = (f for key, same in groupby(numbers, self._key_before) for f in self._frames_from(key, [*same]))
-        pictures = (_upright(frame) for frame in frames)
+        pictures = (upright(frame) for frame in frames)
         try:
             for first in range(0, len(numbers), CHUNK):
                 yield stack(islice(pictures, min(CHUNK, len(numbers) - first)), box)
@@ -134,7 +134,7 @@ class PyavReader(Reader):
         yield from codec.decode(None)
 
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
+def upright(frame: av.VideoFrame) -> np.ndarray:
     """Return [H, W, 3], turned as the file says that it was filmed."""
     return np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
 

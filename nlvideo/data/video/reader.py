@@ -27,6 +27,9 @@ class Box(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
+    def is_inside(self, height: int, width: int) -> bool:
+        return 0 <= self.top <= height - self.height and 0 <= self.left <= width - self.width
+
 
 class ReadError(Exception):
     """What a decoder cannot read: its own words in one line, without the path."""

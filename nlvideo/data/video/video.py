@@ -133,12 +133,12 @@ def _readers(decoder: Decoder) -> list[type[Reader]]:
 
 def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box | None) -> Tensor:
     """See `Video.frames`."""
-    if box is not None and (box.top + box.height > reader.size[0] or box.left + box.width > reader.size[1]):
+    if box is not None and not box.is_inside(*reader.size):
         raise ReadError(f"its frames of {reader.size[0]} x {reader.size[1]} pixels do not hold {box}")
     wanted, places = np.unique(np.minimum(indices, reader.num_frames - 1), return_inverse=True)
     frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare)
     if np.array_equal(wanted, indices.ravel()):
-        return frames.view(*indices.shape, *frames.shape[1:])  # without a copy
+        return frames.unflatten(0, indices.shape) if indices.ndim else frames[0]  # without a copy
     return frames[torch.from_numpy(places.reshape(indices.shape))]
 
 

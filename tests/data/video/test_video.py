@@ -158,6 +158,17 @@ def test_a_box_is_cut_before_frames_are_prepared(numbered, decoder):
         assert torch.equal(video.frames(np.array([[40, 3], [3, 99]]), box=box), part)
         flipped = video.frames(np.array([[40, 3], [3, 99]]), lambda frames: frames.flip(-1), box)
         assert torch.equal(flipped, part.flip(-1))
+    for box in (Box(-1, 0, 10, 10), Box(0, 90, 10, 10), Box(60, 0, 5, 10)):
+        with pytest.raises(DecodeError, match="its frames of 64 x 96 pixels do not hold Box"):
+            Video(numbered, decoder).frames(np.array([0]), box=box)
+
+
+def test_frames_in_order_are_not_copied(numbered):
+    video = Video(numbered)
+    for indices in ([[2, 5, 9]], [2, 5, 9], 2):
+        frames = video.frames(np.array(indices))
+        assert frames.shape == (*np.shape(indices), 3, 64, 96)
+        assert frames.stride()[-3:] == (1, 96 * 3, 3)  # as they were decoded: [.., H, W, 3]
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "avi", "mp4"])
