@@ -33,8 +33,13 @@ RECORD = {
     "class_names": list,
     "preprocessing": dict,
 }
-# How a clip of frames is cut out of a video and normalised; see `nlvideo.data.VideoData`.
-PREPROCESSING = ("clip_frames", "frame_interval", "kind", "target_fps", "short_side", "crop_size", "mean", "std")
+# How a clip of frames is cut out of a video and normalised, see `nlvideo.data.VideoData`, and the types of the values.
+PREPROCESSING = {
+    **dict.fromkeys(("clip_frames", "frame_interval", "short_side", "crop_size"), (int,)),
+    "kind": (str,),
+    "target_fps": (int, float, type(None)),
+    **dict.fromkeys(("mean", "std"), (int, float, list, tuple)),
+}
 
 
 def record(
@@ -127,8 +132,9 @@ def load(path: str | Path, *, trusted_modules: Sequence[str] = ()) -> Backbone:
     """
     checkpoint = read(path)
     entry, classes = checkpoint["nlvideo"], known_classes(trusted_modules)
-    if missing := [name for name in PREPROCESSING if name not in entry["preprocessing"]]:
-        raise ValueError(f"checkpoint {path}: damaged: it has no preprocessing.{', '.join(missing)}")
+    given = entry["preprocessing"]
+    if wrong := [name for name in PREPROCESSING if not isinstance(given.get(name, ...), PREPROCESSING[name])]:
+        raise ValueError(f"checkpoint {path}: damaged: it has no valid preprocessing.{', '.join(wrong)}")
     try:
         net = rebuild(entry["net"], classes)
         net.load_state_dict(net_weights(checkpoint))

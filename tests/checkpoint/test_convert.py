@@ -1,6 +1,7 @@
 """Other codebases' weights give other codebases' numbers, and what does not fit is an error."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import resnet18
 
-from nlvideo.checkpoint import convert
+from nlvideo.checkpoint import codebases, convert
+from nlvideo.checkpoint.codebases import TORCHVISION
 from nlvideo.checkpoint.files import read_file
 
 R50, R101 = (3, 4, 6, 3), (3, 4, 23, 3)
@@ -111,6 +113,27 @@ def test_an_image_network_becomes_a_video_network(tmp_path):
     inflated = convert(tmp_path / "resnet18.pth", arch="i3d")
     assert inflated.blocks[0].conv.weight.shape == (64, 3, 5, 7, 7)
     assert inflated.preprocessing["mean"] == [0.485, 0.456, 0.406]
+
+
+def test_a_new_codebase_is_one_entry(monkeypatch, tmp_path):
+    mine = replace(
+        TORCHVISION,
+        name="mine",
+        marker="encoder/stem/kernel",
+        stem={"encoder/stem/": "conv", "encoder/bn1": "norm"},
+        head="encoder/fc",
+        block=r"encoder/layer(?P<stage>\d)\.(?P<index>\d+)\.",
+        suffixes={"kernel": ".weight"},
+    )
+    theirs = {f"encoder/{name}": weight for name, weight in resnet18(num_classes=5).state_dict().items()}
+    theirs["encoder/stem/kernel"] = theirs.pop("encoder/conv1.weight")
+    torch.save(theirs, tmp_path / "x")
+    with pytest.raises(ValueError, match="of no codebase known here"):
+        convert(tmp_path / "x")
+    monkeypatch.setattr(codebases, "CODEBASES", [*codebases.CODEBASES, mine])
+    net = convert(tmp_path / "x", pool1="unpadded")
+    assert net.conversion.startswith(f"mine: {len(theirs)} weights, all of them used")
+    torch.testing.assert_close(net.blocks[0].conv.weight[:, :, 0], theirs["encoder/stem/kernel"])
 
 
 @pytest.mark.parametrize(

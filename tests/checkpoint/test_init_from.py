@@ -113,7 +113,7 @@ def narrow(**given):
 
 
 @pytest.fixture
-def trained(tmp_path):
+def saved(tmp_path):
     """A network whose norms have seen something, and its checkpoint."""
     torch.manual_seed(0)
     net = narrow().eval()
@@ -125,8 +125,8 @@ def trained(tmp_path):
     return net, tmp_path / "trained.ckpt"
 
 
-def test_folding_batch_norms_changes_nothing(trained):
-    net, path = trained
+def test_folding_batch_norms_changes_nothing(saved):
+    net, path = saved
     frozen = narrow(freeze_bn="affine")
     summary = init_from(frozen, path)
     num_norms = sum(name.endswith("running_var") for name in net.state_dict())
@@ -141,29 +141,24 @@ def test_folding_batch_norms_changes_nothing(trained):
     assert not [name for name, _ in frozen.named_parameters() if "norm" in name]
 
 
-def test_what_is_folded_cannot_be_unfolded(trained, tmp_path):
+def test_what_is_folded_cannot_be_unfolded(saved, tmp_path):
     frozen = narrow(freeze_bn="affine")
-    init_from(frozen, trained[1])
+    init_from(frozen, saved[1])
     frozen.class_names, frozen.preprocessing = [], {}
     save(frozen, tmp_path / "frozen.ckpt")
     with pytest.raises(ValueError, match=r"frozen\.ckpt: blocks.*norm.*give this network freeze_bn: affine"):
         init_from(narrow(), tmp_path / "frozen.ckpt")
 
 
-def test_another_kind_of_network_is_an_error(trained):
+def test_another_kind_of_network_is_an_error(saved):
     with pytest.raises(ValueError, match="no weight has a name and shape"):
-        init_from(torch.nn.Linear(2, 2), trained[1])
+        init_from(torch.nn.Linear(2, 2), saved[1])
 
 
-def test_from_a_short_to_a_long_run_in_one_command(tiny, tmp_path, capsys):
-    runs = [f"--runs_dir={tmp_path}", "--trainer.max_epochs=1"]
-    assert main(["fit", *tiny, *runs, "--name=short"]) == 0
-    long = ["--name=long", "--data.clip_frames=16", "--data.frame_interval=4", "--model.net.freeze_bn=affine"]
-    assert main(["fit", *tiny, *runs, *long, "--model.net.zero_init_residual=true"]) == 1
+def test_from_a_short_to_a_long_run_in_one_command(trained, tiny, tmp_path, capsys):
+    long = ["fit", *tiny, f"--runs_dir={tmp_path}", "--name=long", "--trainer.max_epochs=1"]
+    long += ["--data.clip_frames=16", "--data.frame_interval=4", "--model.net.freeze_bn=affine"]
+    assert main([*long, "--model.net.zero_init_residual=true"]) == 1
     assert "frozen where they start" in capsys.readouterr().err
-    assert (
-        main(["fit", *tiny, *runs, *long, f"--model.init_from={tmp_path / 'short' / 'last.ckpt'}", "--overwrite=true"])
-        == 0
-    )
+    assert main([*long, f"--model.init_from={trained / 'last.ckpt'}", "--overwrite=true"]) == 0
     assert "norms folded" in capsys.readouterr().out
-    assert main(["fit", *tiny, *runs, *long, f"--ckpt_path={tmp_path / 'long' / 'last.ckpt'}"]) == 0

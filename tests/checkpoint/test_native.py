@@ -108,7 +108,11 @@ DAMAGES = {
     "net is missing": (lambda content: content["nlvideo"].pop("net"), "no dict net"),
     "net is text": (lambda content: content["nlvideo"].update(net="ResNet3d"), "no dict net"),
     "net is empty": (lambda content: content["nlvideo"].update(net={}), "net: expected a mapping of class_path"),
-    "crop is missing": (lambda content: content["nlvideo"]["preprocessing"].pop("crop_size"), "no preprocessing.crop"),
+    "crop is missing": (
+        lambda content: content["nlvideo"]["preprocessing"].pop("crop_size"),
+        "no valid preprocessing.crop",
+    ),
+    "crop is text": (lambda content: content["nlvideo"]["preprocessing"].update(crop_size="32"), "preprocessing.crop"),
     "two names": (lambda content: content["nlvideo"].update(class_names=["a", "b"]), "2 names for 3 classes"),
     "no weights": (lambda content: content.pop("state_dict"), "no state_dict of tensors"),
     "a weight is text": (lambda content: content["state_dict"].update({"net.x": "y"}), "no state_dict of tensors"),
