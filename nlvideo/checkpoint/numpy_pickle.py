@@ -90,10 +90,9 @@ class _Machine:
 
     def run(self) -> Any:
         while True:
-            code = self.file.read(1)
-            if code not in OPCODES:
+            opcode = OPCODES.get(self.file.read(1))
+            if opcode is None:
                 raise ValueError("a damaged pickle: it ends early, or has an unknown opcode")
-            opcode = OPCODES[code]
             if opcode.name == "STOP":
                 return self.stack.pop()
             self.step(opcode.name, self.read_argument(opcode))
@@ -101,8 +100,7 @@ class _Machine:
     def read_argument(self, opcode: pickletools.OpcodeInfo) -> Any:
         if opcode.name != "STRING":
             return opcode.arg.reader(self.file) if opcode.arg else None
-        # pickletools takes the text of Python 2 for ASCII.
-        text = self.file.readline().strip()
+        text = self.file.readline().strip()  # pickletools takes Python 2's for ASCII
         if len(text) < 2 or text[:1] not in b"'\"" or text[:1] != text[-1:]:
             raise ValueError("a damaged pickle: a string without quotes")
         return codecs.escape_decode(text[1:-1])[0].decode("latin1")
