@@ -1,80 +1,100 @@
-"""The network that weights belong to, read from their names and shapes.
+"""The network that another codebase's weights belong to, read from their names and shapes.
 
 Names are ours (`nlvideo.checkpoint.codebases`); shapes are [O, I, T, H, W], or [O, I, H, W] of image networks.
 """
 
 import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from nlvideo.blocks import NonLocal
-from nlvideo.checkpoint.codebases import HEAD, STAGES, STEM, Source
-from nlvideo.models import Insert
+from nlvideo.checkpoint.codebases import HEAD, STAGES, STEM
+from nlvideo.checkpoint.external import ExternalWeights
+from nlvideo.models import Insert, ResNet3d
 from nlvideo.models.resnet3d import DEPTHS
 
-# What weights cannot tell, and whoever converts may know better than the source's default.
+# Arguments that weights do not tell, and that whoever converts may know better than the codebase's conventions.
 NET_CHOICES = ("temporal_stride", "pool1", "dropout")
-BLOCK_CHOICES = ("pairwise", "scale", "subsample", "pool_after_projection", "domain")
+NON_LOCAL_CHOICES = ("pairwise", "scale", "subsample", "pool_after_projection", "domain")
 
 
-def read_architecture(weights: dict[str, Tensor], source: Source, subsampled: bool, given: dict[str, Any]) -> dict:
-    """Arguments of ResNet3d.
+@dataclass(frozen=True)
+class Architecture:
+    """A ResNet with non-local blocks of one kind.
 
-    Args:
-        weights: by our names.
-        source: whose conventions hold where nothing else is given.
-        subsampled: whether the source's names show pooled keys.
-        given: what the caller knows better.
+    Attributes:
+        net: arguments of ResNet3d, without blocks.
+        at: the residual blocks with a non-local block behind them, by stage; empty if there are none.
+        non_local: arguments of NonLocal.
+        groups: `temporal_groups` of the non-local blocks in res3.
+    """
+
+    net: dict[str, Any]
+    at: dict[str, list[int]]
+    non_local: dict[str, Any]
+    groups: int
+
+    def build(self) -> ResNet3d:
+        if not self.at:
+            return ResNet3d(**self.net)
+        block = partial(NonLocal, **self.non_local)
+        if self.groups == 1:
+            return ResNet3d(**self.net, after={"main": Insert(block, self.at)})
+        # The paper's code cuts clips for the blocks of res3 only, whose maps are the largest.
+        others = {stage: indices for stage, indices in self.at.items() if stage != "res3"}
+        in_groups = Insert(partial(block, temporal_groups=self.groups), {"res3": self.at["res3"]})
+        return ResNet3d(**self.net, after={"in_groups": in_groups, "whole_clip": Insert(block, others)})
+
+
+def read_architecture(external: ExternalWeights, given: dict[str, Any]) -> Architecture:
+    """Return the architecture of weights; `given` are arguments that replace the codebase's conventions.
 
     Raises:
         ValueError: weights are missing, are of no network that ResNet3d can be, or disagree with `given`.
     """
-    for name in (f"{STEM}.conv.weight", f"{HEAD}.weight"):
-        if name not in weights:
-            raise ValueError(f"no {name}: the file holds a part of a network; to start from it use init_from")
-    stem = weights[f"{STEM}.conv.weight"]
-    images = stem.ndim == 4
-    choices = (*NET_CHOICES, *(["arch"] if images else []))
-    inserts = _blocks_of(weights, ".after.conv_g.weight")
-    valid = (*choices, *(BLOCK_CHOICES if inserts else ()), *(["temporal_groups"] if "res3" in inserts else []))
+    weights, codebase = external.weights, external.codebase
+    stem, head = _shape(weights, f"{STEM}.conv.weight", 4, 5), _shape(weights, f"{HEAD}.weight", 2)
+    of_images = len(stem) == 4
+    at = _find_blocks(weights, ".after.conv_g.weight")
+    net_choices = [*NET_CHOICES, *(["arch"] if of_images else [])]
+    choices = [*net_choices, *(NON_LOCAL_CHOICES if at else ()), *(["temporal_groups"] if "res3" in at else [])]
     for name in given:
-        if name not in valid:
-            needs_block = name in (*BLOCK_CHOICES, "temporal_groups")
-            reason = "no non-local block that it is for" if needs_block else "read from the weights, or unknown"
-            raise ValueError(f"{name}: {reason}; what can be given for these weights is {', '.join(valid)}")
+        if name not in choices:
+            raise ValueError(f"{name}: not to be chosen for these weights; expected {', '.join(choices)}")
 
-    depths = [len(_blocks_of(weights, ".branch2.conv_a.weight").get(stage, [])) for stage in STAGES]
-    settings = {
-        "arch": "c2d" if images else _read_arch(weights),
-        "depth": next((depth for depth, blocks in DEPTHS.items() if blocks == depths), depths),
-        "num_classes": weights[f"{HEAD}.weight"].shape[0],
-        "width": stem.shape[0],
+    blocks = _find_blocks(weights, ".branch2.conv_a.weight")
+    depths = [len(blocks.get(stage, [])) for stage in STAGES]
+    is_affine = f"{STEM}.norm.running_var" not in weights
+    net = {
+        "arch": "c2d" if of_images else _read_arch(weights),
+        "depth": next((depth for depth, numbers in DEPTHS.items() if numbers == depths), depths),
+        "num_classes": head[0],
+        "width": stem[0],
         "residual": "bottleneck" if any(name.endswith(".conv_c.weight") for name in weights) else "basic",
-        "stem_kernel": stem.shape[-1],
-        "freeze_bn": "none" if f"{STEM}.norm.running_var" in weights else "affine",
-        **source.net,
-        **(source.images if images else {}),
-        **{name: value for name, value in given.items() if name in choices},
+        "stem_kernel": stem[-1],
+        "freeze_bn": "affine" if is_affine else "none",
+        **codebase.net,
+        **(codebase.image_net if of_images else {}),
+        **{name: value for name, value in given.items() if name in net_choices},
     }
-    if inserts:
-        groups = given.get("temporal_groups", source.frozen_groups if settings["freeze_bn"] == "affine" else 1)
-        block = partial(NonLocal, **_read_non_local(weights, source, subsampled, given))
-        settings["after"] = {"main": Insert(block, inserts)}
-        if groups > 1 and "res3" in inserts:
-            # The paper's code cuts clips for the blocks of res3 only, whose maps are the largest.
-            others = {stage: indices for stage, indices in inserts.items() if stage != "res3"}
-            in_groups = partial(NonLocal, **block.keywords, temporal_groups=groups)
-            settings["after"] = {
-                "in_groups": Insert(in_groups, {"res3": inserts["res3"]}),
-                "whole_clip": Insert(block, others),
-            }
-    return settings
+    groups = given.get("temporal_groups", codebase.affine_groups if is_affine and "res3" in at else 1)
+    return Architecture(net, at, _read_non_local(external, at, given) if at else {}, groups)
 
 
-def _blocks_of(weights: dict[str, Tensor], suffix: str) -> dict[str, list[int]]:
-    """The residual blocks that have a weight, by stage: {"res3": [1, 3]}."""
+def _shape(weights: dict[str, Tensor], name: str, *dims: int) -> tuple[int, ...]:
+    if name not in weights:
+        raise ValueError(f"no {name}: the file holds a part of a network; to start from it use init_from")
+    shape = tuple(weights[name].shape)
+    if len(shape) not in dims or 0 in shape:
+        raise ValueError(f"{name}: expected {' or '.join(map(str, dims))} dimensions, got the shape {list(shape)}")
+    return shape
+
+
+def _find_blocks(weights: dict[str, Tensor], suffix: str) -> dict[str, list[int]]:
+    """Return the residual blocks that have a weight, by stage: {"res3": [1, 3]}."""
     found: dict[str, list[int]] = {}
     for stage, number in STAGES.items():
         pattern = rf"blocks\.{number}\.res_blocks\.(\d+){re.escape(suffix)}"
@@ -86,41 +106,39 @@ def _blocks_of(weights: dict[str, Tensor], suffix: str) -> dict[str, list[int]]:
 
 def _read_arch(weights: dict[str, Tensor]) -> str:
     for conv, arch in (("conv_a", "i3d"), ("conv_b", "i3d_3x3x3")):
-        if any(name.endswith(f".branch2.{conv}.weight") and weight.shape[2] > 1 for name, weight in weights.items()):
+        shapes = [weight.shape for name, weight in weights.items() if name.endswith(f".branch2.{conv}.weight")]
+        if any(len(shape) == 5 and shape[2] > 1 for shape in shapes):
             return arch
     return "c2d"
 
 
-def _read_non_local(weights: dict[str, Tensor], source: Source, subsampled: bool, given: dict) -> dict[str, Any]:
-    """Arguments of NonLocal; the same for all blocks."""
-    prefixes = sorted(name.removesuffix("conv_g.weight") for name in weights if name.endswith(".after.conv_g.weight"))
-    one = prefixes[0]
-    ratios = {
-        weights[f"{prefix}conv_g.weight"].shape[1] / weights[f"{prefix}conv_g.weight"].shape[0] for prefix in prefixes
-    }
-    if len(ratios) > 1 or not min(ratios).is_integer():
+def _read_non_local(external: ExternalWeights, at: dict[str, list[int]], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of NonLocal, which are the same for all blocks."""
+    weights = external.weights
+    blocks = [f"blocks.{STAGES[stage]}.res_blocks.{i}.after" for stage, indices in at.items() for i in indices]
+    shapes = [_shape(weights, f"{block}.conv_g.weight", 4, 5) for block in blocks]
+    fractions = {channels / inner for inner, channels, *_ in shapes}
+    if len(fractions) > 1 or not min(fractions).is_integer():
         raise ValueError(
-            f"non-local blocks with {', '.join(f'1/{ratio:g}' for ratio in sorted(ratios))} of the channels inside; "
-            "expected the same whole fraction in all of them"
+            f"non-local blocks with {', '.join(f'1/{fraction:g}' for fraction in sorted(fractions))} of the channels "
+            "inside; expected the same whole fraction in all of them"
         )
+    one = blocks[0]
+    norms = {"batch": "running_var", "affine": "weight"}
     settings = {
-        "bottleneck": int(min(ratios)),
-        "bias": f"{one}conv_out.bias" in weights,
-        "norm": "batch"
-        if f"{one}norm.running_var" in weights
-        else "affine"
-        if f"{one}norm.weight" in weights
-        else "none",
-        **source.block_settings,
+        "bottleneck": int(min(fractions)),
+        "bias": f"{one}.conv_out.bias" in weights,
+        "norm": next((norm for norm, parameter in norms.items() if f"{one}.norm.{parameter}" in weights), "none"),
+        **external.codebase.non_local_net,
     }
-    if source.subsampled:
-        settings["subsample"] = subsampled
-    pairwise = "concatenation" if f"{one}conv_concat.weight" in weights else None
-    if f"{one}conv_theta.weight" not in weights:
+    if external.codebase.pooled_keys:
+        settings["subsample"] = external.has_pooled_keys
+    pairwise = "concatenation" if f"{one}.conv_concat.weight" in weights else None
+    if f"{one}.conv_theta.weight" not in weights:
         pairwise = "gaussian"
     if pairwise and given.get("pairwise", pairwise) != pairwise:
         raise ValueError(f"pairwise {given['pairwise']!r}: the weights are of {pairwise!r}; leave it out")
-    settings |= {name: value for name, value in given.items() if name in BLOCK_CHOICES}
+    settings |= {name: value for name, value in given.items() if name in NON_LOCAL_CHOICES}
     settings["pairwise"] = pairwise or settings["pairwise"]
     if settings["pairwise"] != "embedded_gaussian" and "scale" not in given:
         settings["scale"] = None  # of the embedded gaussian's softmax only

@@ -1,17 +1,14 @@
-"""Other codebases' weights as a network of ours."""
+"""Another codebase's file as a network of ours."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from torch import Tensor
 
-from nlvideo.checkpoint.architecture import read_architecture
-from nlvideo.checkpoint.codebases import SLOWFAST, Source, recognise
-from nlvideo.checkpoint.files import read_file, unpack
+from nlvideo.checkpoint.architecture import Architecture, read_architecture
+from nlvideo.checkpoint.external import ExternalWeights, read_external
+from nlvideo.checkpoint.files import read_file
 from nlvideo.checkpoint.native import is_ours
 from nlvideo.checkpoint.state_dict_matching import match
 from nlvideo.models import ResNet3d
@@ -20,34 +17,16 @@ from nlvideo.models import ResNet3d
 CLIPS = {1: (8, 8), 4: (32, 2), "affine": (32, 4)}
 
 
-@dataclass
-class ExternalWeights:
-    """The weights of another codebase.
-
-    Attributes:
-        source: the codebase.
-        weights: by our names.
-        subsampled: whether names show that non-local blocks pool their keys.
-        notes: what else the file holds, and why it is not needed.
-        hints: what the file's own configuration says about the network.
-    """
-
-    source: Source
-    weights: dict[str, Tensor]
-    subsampled: bool
-    notes: list[str]
-    hints: dict[str, Any] = field(default_factory=dict)
-
-
 def convert(path: str | Path, **overrides: Any) -> ResNet3d:
-    """The network of another codebase's file, with its weights, in eval mode.
+    """Return the network of another codebase's file, with its weights, in eval mode.
 
-    Read are video-nonlocal-net's Caffe2 pickles, SlowFast, pytorchvideo, mmaction2, and image ResNets of torchvision
-    and timm, whose weights are repeated over time. The architecture is read from the weights; what they do not tell
-    follows the source's conventions, unless it is given.
+    Reads video-nonlocal-net's Caffe2 pickles, SlowFast, pytorchvideo, mmaction2, and image ResNets of torchvision and
+    timm, whose weights are repeated over time. The architecture is read from the weights; what they do not tell
+    follows the codebase's conventions, unless it is given.
 
     The network has three more attributes: `conversion`, the report (a text that explains every entry of the file),
-    and `class_names` and `preprocessing` as in `nlvideo.load`; weights know neither, so these are the source's habits.
+    and `class_names` and `preprocessing` as in `nlvideo.load`; weights tell neither, so these are the codebase's
+    habits.
 
     Args:
         path: the file.
@@ -55,6 +34,7 @@ def convert(path: str | Path, **overrides: Any) -> ResNet3d:
             subsample, pool_after_projection and domain of `NonLocal`; temporal_groups of those in res3.
 
     Raises:
+        FileNotFoundError: there is no such file.
         ValueError: the file cannot be loaded safely or is of no codebase known here, an entry of it is not explained,
             or a weight is missing or has another shape than in the network.
     """
@@ -62,90 +42,15 @@ def convert(path: str | Path, **overrides: Any) -> ResNet3d:
     if is_ours(content):
         raise ValueError(f"checkpoint {path}: is nlvideo's own; nlvideo.load reads it")
     try:
-        return _convert(read_external(content, path), overrides)
+        external = read_external(content)
+        given = {**(external.hints if any(".after." in name for name in external.weights) else {}), **overrides}
+        architecture = read_architecture(external, given)
+        net, notes = _load(architecture, external)
     except ValueError as error:
-        prefix = "" if str(path) in str(error) else f"{path}: "
-        raise ValueError(f"{prefix}{error}") from error
-
-
-def read_external(content: Any, path: str | Path) -> ExternalWeights:
-    """The weights in the content of another codebase's file, by our names.
-
-    Raises:
-        ValueError: no such codebase, or a name that it does not use.
-    """
-    weights, rest = unpack(content, path)
-    source = recognise(set(weights), path)
-    ours, unexplained = {}, []
-    ignored: dict[str, int] = {}
-    for name, weight in weights.items():
-        reason = next((reason for pattern, reason in source.ignored.items() if re.fullmatch(pattern, name)), None)
-        if reason:
-            ignored[reason] = ignored.get(reason, 0) + 1
-        elif our_name := source.our_name(name):
-            ours[our_name] = weight
-        else:
-            unexplained.append(name)
-    if unexplained:
-        shown = ", ".join(unexplained[:5]) + (", .." if len(unexplained) > 5 else "")
-        raise ValueError(
-            f"checkpoint {path}: taken for one of {source.name}, but {len(unexplained)} of its {len(weights)} entries "
-            f"have no place in a C2D or I3D ResNet: {shown}"
-        )
-    notes = [f"{count} not needed: {reason}" for reason, count in ignored.items()]
-    if rest:
-        notes.append(f"not weights: {', '.join(sorted(map(str, rest)))}")
-    subsampled = source.subsampled is not None and any(source.subsampled in name for name in weights)
-    hints = _read_slowfast_config(rest.get("cfg")) if source is SLOWFAST else {}
-    return ExternalWeights(source, ours, subsampled, notes, hints)
-
-
-def _read_slowfast_config(cfg: Any) -> dict[str, Any]:
-    """SlowFast's files hold their configuration as YAML text."""
-    if not isinstance(cfg, str):
-        return {}
-    try:
-        instantiation = yaml.safe_load(cfg)["NONLOCAL"]["INSTANTIATION"]
-    except (yaml.YAMLError, KeyError, TypeError, RecursionError):
-        return {}
-    pairwise = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
-    return {"pairwise": pairwise[instantiation]} if instantiation in list(pairwise) else {}
-
-
-def _convert(foreign: ExternalWeights, overrides: dict[str, Any]) -> ResNet3d:
-    source, notes = foreign.source, list(foreign.notes)
-    has_blocks = any(".after." in name for name in foreign.weights)
-    given = {**(foreign.hints if has_blocks else {}), **overrides}
-    settings = read_architecture(foreign.weights, source, foreign.subsampled, given)
-    net = ResNet3d(**settings)
-    target = net.state_dict()
-    transfer = match(foreign.weights, target)
-
-    missing, filled = [], []
-    for name in transfer.new:
-        if name.endswith(".num_batches_tracked") or _is_inner_bias(name):
-            transfer.loaded[name] = torch.zeros_like(target[name])
-            filled.append(name)
-        else:
-            missing.append(f"{name} is missing")
-    problems = [*missing, *(f"{name}: {reason}" for name, reason in transfer.dropped.items())]
-    if problems:
-        depths = settings["depth"]
-        raise ValueError(
-            f"taken for {settings['arch']}, depth {depths}, width {settings['width']} of {source.name}, but "
-            f"{len(problems)} weights do not fit: {'; '.join(problems[:4])}{'; ..' if len(problems) > 4 else ''}"
-        )
-    net.load_state_dict(transfer.loaded)
-    if filled:
-        biases = [name for name in filled if _is_inner_bias(name)]
-        counters = len(filled) - len(biases)
-        notes += [f"{counters} set to 0 that {source.name} does not keep: counters of batches"] if counters else []
-        notes += [f"{len(biases)} biases of theta, phi and g set to 0: there are none there"] if biases else []
-    if transfer.inflated:
-        notes.append(f"{len(transfer.inflated)} image convolutions made three-dimensional")
-
+        raise ValueError(f"checkpoint {path}: {error}") from error
+    settings = architecture.net
     num_frames, frame_interval = CLIPS["affine" if settings["freeze_bn"] == "affine" else settings["temporal_stride"]]
-    mean, std = source.normalisation
+    mean, std = external.codebase.normalisation
     net.class_names = [f"class {label}" for label in range(net.num_classes)]
     net.preprocessing = {
         "clip_frames": num_frames,
@@ -157,32 +62,55 @@ def _convert(foreign: ExternalWeights, overrides: dict[str, Any]) -> ResNet3d:
         "mean": mean,
         "std": std,
     }
-    net.conversion = _report(foreign, settings, notes, given)
+    net.conversion = _report(external, architecture, [*external.notes, *notes], given)
     return net.eval()
 
 
-def _is_inner_bias(name: str) -> bool:
-    """`NonLocal`'s theta, phi and g have a bias always; one of 0 is none."""
-    return re.search(r"\.after\.conv_(theta|phi|g)\.bias$", name) is not None
+def _load(architecture: Architecture, external: ExternalWeights) -> tuple[ResNet3d, list[str]]:
+    """Return the network with its weights, and notes on what was done to them."""
+    with torch.device("meta"):  # no memory is taken before names and shapes fit
+        net = architecture.build()
+    target = net.state_dict()
+    transfer = match(external.weights, target)
+    counters = [name for name in transfer.new if name.endswith(".num_batches_tracked")]
+    # A bias of 0 is none.
+    biases = [name for name in transfer.new if re.search(r"\.after\.conv_(theta|phi|g)\.bias$", name)]
+    problems = [f"{name} is missing" for name in transfer.new if name not in (*counters, *biases)]
+    problems += [f"{name}: {reason}" for name, reason in transfer.dropped.items()]
+    if problems:
+        raise ValueError(
+            "taken for {arch}, depth {depth}, width {width} of ".format(**architecture.net)
+            + f"{external.codebase.name}, but {len(problems)} weights do not fit: {'; '.join(problems[:4])}"
+            + ("; .." if len(problems) > 4 else "")
+        )
+    zeros = {name: torch.zeros(target[name].shape) for name in (*counters, *biases)}
+    net.to_empty(device="cpu").load_state_dict({**transfer.loaded, **zeros})
+    notes = {
+        f"set to 0 that {external.codebase.name} does not keep: counters of batches": counters,
+        "biases of theta, phi and g set to 0: there are none there": biases,
+        "image convolutions made three-dimensional": transfer.inflated,
+    }
+    return net, [f"{len(names)} {note}" for note, names in notes.items() if names]
 
 
-def _report(foreign: ExternalWeights, settings: dict[str, Any], notes: list[str], given: dict[str, Any]) -> str:
-    source = foreign.source
-    inserts = list(settings.get("after", {}).values())
-    block = inserts[0].block.keywords if inserts else {}
-    assumed = {name: settings[name] for name in ("temporal_stride", "pool1")}
-    assumed |= {name: value for name, value in block.items() if name in (*source.block_settings, "temporal_groups")}
-    read = {name: value for name, value in settings.items() if name not in (*assumed, "after")}
-    if inserts:
-        read["non-local blocks"] = {stage: indices for insert in inserts for stage, indices in insert.at.items()}
-        read |= {name: value for name, value in block.items() if name not in assumed}
+def _report(external: ExternalWeights, architecture: Architecture, notes: list[str], given: dict[str, Any]) -> str:
+    codebase = external.codebase
+    settings = {**architecture.net, **architecture.non_local}
+    if architecture.groups > 1:
+        settings["temporal_groups"] = architecture.groups
+    conventions = ("temporal_stride", "pool1", *codebase.non_local_net, "temporal_groups")
+    assumed = {name: value for name, value in settings.items() if name in conventions}
+    read = {name: value for name, value in settings.items() if name not in conventions}
+    if architecture.at:
+        read["non-local blocks"] = architecture.at
+    mean, std = codebase.normalisation
     lines = [
-        f"{source.name}: {len(foreign.weights)} weights, all of them used",
+        f"{codebase.name}: {len(external.weights)} weights, all of them used",
         *notes,
         f"read from the weights: {_listed(read)}",
         f"as is usual there, or given: {_listed(assumed)}"
         + (f" (told by the caller or the file: {', '.join(given)})" if given else ""),
-        f"pixels: (x / 255 - mean) / std with mean {source.normalisation[0]}, std {source.normalisation[1]}",
+        f"pixels: (x / 255 - mean) / std with mean {mean}, std {std}",
     ]
     return "\n  ".join(lines)
 

@@ -1,8 +1,9 @@
-"""A network as one file that runs without nlvideo: torch.export's .pt2, or ONNX."""
+"""Export a network to one file that runs without nlvideo: torch.export's .pt2, or ONNX."""
 
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,67 +11,51 @@ from torch.export import Dim, ExportedProgram
 
 import nlvideo
 from nlvideo.blocks import NonLocal
+from nlvideo.files import replacing
 from nlvideo.ops import explicit_forms
 
-# Of the clip that goes through the network while its graph is made: large enough for no map to shrink to one place,
-# which would be taken for a rule.
+# Size of the clip that goes through the network while its graph is made: so large that no map shrinks to one position,
+# which the graph would take for a rule.
 EXAMPLE_FRAMES, EXAMPLE_SIDE = 32, 128
 
 METADATA = "nlvideo.json"  # in a .pt2; an ONNX file has an entry "nlvideo" with the same text
 
 
 def export(net: nn.Module, path: str | Path) -> None:
-    """Writes a network from `nlvideo.load` to model.pt2 or model.onnx.
+    """Write a network from `nlvideo.load` to model.pt2 or model.onnx.
 
-    The file takes normalised clips, float32 [B, 3, T, H, W] of any B, H and W and, but for blocks with
+    The file takes normalised clips, float32 [B, 3, T, H, W] of any B, H and W and, without blocks that have
     `temporal_groups`, any T of two frames or more, and gives logits [B, K]. Its metadata, JSON, says how to cut and
     normalise clips and what the classes are called.
 
-    Attention is exported in its explicit form, plain matrix products that every runtime knows; it fills the N x M
-    matrix of a block. Nothing else of nlvideo's operators is needed to run it.
+    Attention is exported in its explicit form, plain matrix products that every runtime knows, with the N x M matrix
+    of a block; none of nlvideo's operators is needed to run it.
 
     Raises:
         ValueError: another suffix, or ONNX's packages are missing.
     """
-    check(path := Path(path))
-    write(trace(net), describe(net), path)
-
-
-def check(path: Path) -> None:
-    """Raises what `export` raises."""
+    path = Path(path)
     if path.suffix not in (".pt2", ".onnx"):
         raise ValueError(f"export: {path}: expected a file .pt2 (torch.export) or .onnx")
     missing = [name for name in ("onnx", "onnxscript") if path.suffix == ".onnx" and find_spec(name) is None]
     if missing:
         raise ValueError(f"export: {' and '.join(missing)} not installed; pip install onnx onnxscript")
-
-
-def write(program: ExportedProgram, description: dict, path: Path) -> None:
-    metadata = json.dumps(description)
-    if path.suffix == ".pt2":
-        program.example_inputs = None  # or the example clip goes into the file
-        torch.export.save(program, path, extra_files={METADATA: metadata})
-    else:
-        onnx_program = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=["video"], output_names=["logits"]
-        )
-        onnx_program.model.metadata_props["nlvideo"] = metadata
-        onnx_program.save(path)
+    write(trace(net), describe(net), path)
 
 
 def trace(net: nn.Module) -> ExportedProgram:
-    """The graph of a network in eval mode, with plain operators only."""
+    """Return the graph of a network in eval mode, with plain operators only, on the network's device."""
     dims, frames = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}, net.preprocessing["clip_frames"]
-    # Runs of frames are counted while the graph is made.
+    # The number of temporal groups is fixed in the graph.
     if not any(isinstance(module, NonLocal) and module.temporal_groups > 1 for module in net.modules()):
         dims[2], frames = Dim.DYNAMIC, EXAMPLE_FRAMES
-    example = torch.zeros(2, 3, frames, EXAMPLE_SIDE, EXAMPLE_SIDE)
+    example = next(net.parameters()).new_zeros(2, 3, frames, EXAMPLE_SIDE, EXAMPLE_SIDE)
     with torch.no_grad(), explicit_forms():
         return torch.export.export(net.eval(), (example,), dynamic_shapes=(dims,))
 
 
-def describe(net: nn.Module) -> dict:
-    """What whoever runs the file has to know."""
+def describe(net: nn.Module) -> dict[str, Any]:
+    """Return what whoever runs the file has to know."""
     return {
         "version": nlvideo.__version__,
         "input": "float32 [B, 3, T, H, W], RGB, (pixel / 255 - mean) / std",
@@ -78,3 +63,17 @@ def describe(net: nn.Module) -> dict:
         "class_names": net.class_names,
         "preprocessing": net.preprocessing,
     }
+
+
+def write(program: ExportedProgram, description: dict[str, Any], path: Path) -> None:
+    """Write a graph and its metadata in the format of the suffix."""
+    metadata = json.dumps(description)
+    with replacing(path) as partial:
+        if path.suffix == ".pt2":
+            program.example_inputs = None  # or the example clip goes into the file
+            torch.export.save(program, partial, extra_files={METADATA: metadata})
+        else:
+            names = {"input_names": ["video"], "output_names": ["logits"]}
+            onnx_program = torch.onnx.export(program, dynamo=True, verbose=False, **names)
+            onnx_program.model.metadata_props["nlvideo"] = metadata
+            onnx_program.save(partial)

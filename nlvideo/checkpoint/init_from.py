@@ -1,22 +1,24 @@
-"""``--model.init_from``: a network starts from the weights of another, of whatever codebase."""
+"""``--model.init_from``: a network starts from the weights of another, of ours or of another codebase."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from nlvideo.blocks import NonLocal
-from nlvideo.checkpoint.convert import ExternalWeights, read_external
+from nlvideo.checkpoint.external import ExternalWeights, read_external
 from nlvideo.checkpoint.files import read_file
 from nlvideo.checkpoint.native import check_ours, is_ours, net_weights
 from nlvideo.checkpoint.state_dict_matching import Transfer, match
 from nlvideo.models import Backbone
 
-SHOWN = 6  # modules of a line
+SHOWN = 6  # modules in a line
 
 
 def init_from(net: Backbone, path: str | Path) -> str:
-    """Copies the weights of a file wherever names and shapes agree: a checkpoint of ours, or whatever `convert` reads.
+    """Copy the weights of a file wherever names and shapes agree: of one of our checkpoints, or what `convert` reads.
 
-    Image convolutions, and those of one frame, are repeated over time; batch norms are folded where the network has
+    Image convolutions, and those of one frame, are repeated over time; batch norms are folded if the network has
     frozen affines.
 
     Returns:
@@ -28,73 +30,67 @@ def init_from(net: Backbone, path: str | Path) -> str:
         ValueError: the file cannot be read, nothing in it fits, or it has frozen affines where `net` has batch norms.
     """
     content = read_file(path)
-    foreign = None if is_ours(content) else read_external(content, path)
-    weights = foreign.weights if foreign else net_weights(check_ours(content, path))
     try:
+        external = None if is_ours(content) else read_external(content)
+        weights = external.weights if external else net_weights(check_ours(content, path))
         transfer = match(weights, net.state_dict())
+        if not transfer.loaded:
+            raise ValueError("no weight has a name and shape of this network; is it another one?")
     except ValueError as error:
         raise ValueError(f"init_from {path}: {error}") from error
-    if not transfer.loaded:
-        raise ValueError(f"init_from {path}: no weight has a name and shape of this network; is it another one?")
     net.load_state_dict(transfer.loaded, strict=False)
-    source = foreign.source.name if foreign else f"nlvideo {content['nlvideo']['version']}"
-    return "\n".join([f"init_from {path} ({source})", *_summary(transfer), *(_notes(foreign, net) if foreign else [])])
+    if external:
+        lines = [external.codebase.name, *_summary(transfer), *_notes(external, net)]
+    else:
+        lines = [f"nlvideo {content['nlvideo']['version']}", *_summary(transfer)]
+    return "\n  ".join([f"init_from {path} ({lines[0]})", *lines[1:]])
 
 
 def _summary(transfer: Transfer) -> list[str]:
     # A counter of batches is no weight; Caffe2 does not keep it, and a folded norm has none.
     new = [name for name in transfer.new if not name.endswith(".num_batches_tracked")]
+    how = {"repeated over time": transfer.inflated, "norms folded": transfer.folded}
+    changed = ", ".join(f"{len(names)} {what}" for what, names in how.items() if names)
     dropped = {_module(name): reason for name, reason in transfer.dropped.items()}
-    how = [
-        f"{len(changed)} {what}"
-        for changed, what in ((transfer.inflated, "repeated over time"), (transfer.folded, "norms folded"))
-        if changed
-    ]
     return [
-        f"  loaded   {len(transfer.loaded)} tensors" + (f" ({', '.join(how)})" if how else ""),
-        f"  new      {len(new)} tensors{_listed([_module(name) for name in new])}",
-        f"  dropped  {len(transfer.dropped)} tensors{_listed([f'{name} ({why})' for name, why in dropped.items()])}",
+        f"loaded   {len(transfer.loaded)} tensors" + (f" ({changed})" if changed else ""),
+        f"new      {len(new)} tensors{_listed(map(_module, new))}",
+        f"dropped  {len(transfer.dropped)} tensors{_listed(f'{name} ({why})' for name, why in dropped.items())}",
     ]
 
 
-def _notes(foreign: ExternalWeights, net: Backbone) -> list[str]:
-    source, images = foreign.source, foreign.weights["blocks.0.conv.weight"].ndim == 4
-    here = net.config()["init_args"]
-    there = {**source.net, **(source.images if images else {})}
-    differing = [
+def _notes(external: ExternalWeights, net: Backbone) -> list[str]:
+    """Return lines on the conventions of the codebase: those that differ in `net`, and the pixels."""
+    codebase, weights = external.codebase, external.weights
+    differing = []
+    if all(weight.ndim != 4 for weight in weights.values()):  # an image network is made another one anyway
+        differing += _differences(codebase.net, net.config()["init_args"])
+    block = next((module for module in net.modules() if isinstance(module, NonLocal)), None)
+    if block is not None and any(".after." in name for name in weights):
+        here = {"pairwise": block.pairwise, "pool_after_projection": block.pool_after_projection}
+        differing += _differences(codebase.non_local_net, {**here, "scale": block.scale != 1.0})
+    mean, std = codebase.normalisation
+    pixels = f"pixels   were normalised with --model.mean '{mean}' --model.std '{std}'"
+    if not differing:
+        return [pixels]
+    return [f"differs  {'; '.join(differing)} (what is usual there; set yours alike to keep its numbers)", pixels]
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    return [
         f"{name} {value} there, {here[name]} here"
         for name, value in there.items()
-        if name in here and here[name] != value and not images
-    ]
-    block = next((module for module in net.modules() if isinstance(module, NonLocal)), None)
-    if block is not None and any(".after." in name for name in foreign.weights):
-        its = {
-            "pairwise": block.pairwise,
-            "pool_after_projection": block.pool_after_projection,
-            "scale": block.scale != 1.0,
-        }
-        differing += [
-            f"{name} {source.block_settings[name]} there, {value} here"
-            for name, value in its.items()
-            if source.block_settings[name] != value
-        ]
-    mean, std = source.normalisation
-    return [
-        *(
-            [f"  differs  {'; '.join(differing)} (what is usual there; set yours alike to keep its numbers)"]
-            * bool(differing)
-        ),
-        f"  pixels   were normalised with --model.mean '{mean}' --model.std '{std}'",
+        if name in here and here[name] != value
     ]
 
 
 def _module(name: str) -> str:
-    """A block as a whole, else the module of a parameter."""
+    """Return the module of a parameter; for a block's, the block."""
     block = re.match(r".*\.(after|branch)(?=\.)", name)
     return block[0] if block else name.rpartition(".")[0]
 
 
-def _listed(modules: list[str]) -> str:
+def _listed(modules: Iterable[str]) -> str:
     unique = list(dict.fromkeys(modules))
-    shown = ", ".join(unique[:SHOWN]) + (f" and {len(unique) - SHOWN} more" if len(unique) > SHOWN else "")
-    return f": {shown}" if unique else ""
+    more = f" and {len(unique) - SHOWN} more" if len(unique) > SHOWN else ""
+    return f": {', '.join(unique[:SHOWN])}{more}" if unique else ""

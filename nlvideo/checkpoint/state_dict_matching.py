@@ -1,6 +1,6 @@
-"""Weights from one network to another: what fits, what can be made to fit, and what is left.
+"""Match the weights of one network with another: what fits, what can be made to fit, and what is left.
 
-Letters: O, I output and input channels of a convolution, T its frames, H x W its places.
+Letters: O, I output and input channels of a convolution; T, H, W the frames, rows and columns of its kernel.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from nlvideo.models.batch_norm import fold_batch_norm
 
 @dataclass
 class Transfer:
-    """What of some weights goes into a network.
+    """The part of some weights that goes into a network.
 
     Attributes:
         loaded: name -> weight, in the network's shape.
@@ -31,15 +31,14 @@ class Transfer:
 
 
 def match(weights: dict[str, Tensor], target: dict[str, Tensor]) -> Transfer:
-    """Which of `weights` fit a network's state `target`, by name and shape.
+    """Return which of `weights` fit a network's state `target`, by name and shape.
 
     Raises:
-        ValueError: the weights have frozen affines where the network has batch norms: without the statistics there is
-            no way back.
+        ValueError: the weights have frozen affines where the network has batch norms, whose statistics cannot be had
+            back; or statistics without the rest of their norm.
     """
     transfer = Transfer()
-    weights = _fold_norms(weights, target, transfer)
-    for name, weight in weights.items():
+    for name, weight in _fold_norms(weights, target, transfer.folded).items():
         if name not in target:
             transfer.dropped[name] = "not in this network"
         elif (fitted := inflate(weight, target[name].shape)) is None:
@@ -60,12 +59,12 @@ def match(weights: dict[str, Tensor], target: dict[str, Tensor]) -> Transfer:
 
 
 def inflate(weight: Tensor, shape: torch.Size) -> Tensor | None:
-    """A convolution's weight for `shape`: [O, I, H, W] or [O, I, 1, H, W] -> [O, I, T, H, W], repeated over time and
-    divided by T, so that on a clip that stands still it gives what it gave on the image. Other weights as they are;
-    None where that does not give `shape`.
+    """Return a convolution's weight in `shape`: [O, I, H, W] or [O, I, 1, H, W] -> [O, I, T, H, W], repeated over time
+    and divided by T, so that a still clip gives what its image gave. Return other weights as they are, and None if
+    that does not give `shape`.
 
-    Where the convolution sees the zeros before and behind a clip, its output is smaller: all frames are as in the
-    image in a C2D, and in an I3D those far enough from the ends of the clip.
+    The zeros before and behind a clip make the outputs beside them smaller: those of the first and last frames of an
+    I3D; none in a C2D.
     """
     if weight.ndim == 4 and len(shape) == 5:
         weight = weight[:, :, None]
@@ -74,16 +73,20 @@ def inflate(weight: Tensor, shape: torch.Size) -> Tensor | None:
     return weight if weight.shape == shape else None
 
 
-def _fold_norms(weights: dict[str, Tensor], target: dict[str, Tensor], transfer: Transfer) -> dict[str, Tensor]:
-    """`weights` with the statistics of norms folded away where the network has frozen affines."""
+def _fold_norms(weights: dict[str, Tensor], target: dict[str, Tensor], folded: list[str]) -> dict[str, Tensor]:
+    """Return `weights` with the statistics of norms folded away where the network has frozen affines."""
     weights = dict(weights)
     for name in [name for name in weights if name.endswith(".running_var")]:
         norm = name.removesuffix(".running_var")
-        if f"{norm}.weight" in target and name not in target:
-            statistics = [weights.pop(f"{norm}.{each}") for each in ("weight", "bias", "running_mean", "running_var")]
-            weights[f"{norm}.weight"], weights[f"{norm}.bias"] = fold_batch_norm(*statistics)
-            weights.pop(f"{norm}.num_batches_tracked", None)
-            transfer.folded.append(norm)
+        if f"{norm}.weight" not in target or name in target:
+            continue
+        names = [f"{norm}.{parameter}" for parameter in ("weight", "bias", "running_mean", "running_var")]
+        parts = [weights.pop(name) for name in names if name in weights]
+        if len(parts) < len(names) or len({part.shape for part in parts}) > 1:
+            raise ValueError(f"{norm}: expected weight, bias, running_mean and running_var of one shape")
+        weights[f"{norm}.weight"], weights[f"{norm}.bias"] = fold_batch_norm(*parts)
+        weights.pop(f"{norm}.num_batches_tracked", None)
+        folded.append(norm)
     return weights
 
 

@@ -181,9 +181,13 @@ ERRORS = {
     "shape": (lambda state: state.update(res3_0_branch2b_w=torch.ones(16, 8, 1, 3, 3)), {}, "16x8x1x3x3 there"),
     "headless": (lambda state: [state.pop(f"pred_{each}") for each in "wb"], {}, "init_from"),
     "foreign": (lambda state: state.pop("conv1_w"), {}, "of no codebase known here"),
-    "override": (lambda state: None, {"width": 8}, "width: read from the weights, or unknown; .* temporal_stride"),
-    "no blocks": (lambda state: None, {"pairwise": "gaussian"}, "pairwise: no non-local block that it is for"),
-    "no groups": (lambda state: None, {"temporal_groups": 2}, "temporal_groups: no non-local block that it is for"),
+    "override": (
+        lambda state: None,
+        {"width": 8},
+        "width: not to be chosen for these weights; expected temporal_stride, pool1, dropout",
+    ),
+    "no blocks": (lambda state: None, {"pairwise": "gaussian"}, "pairwise: not to be chosen"),
+    "no groups": (lambda state: None, {"temporal_groups": 2}, "temporal_groups: not to be chosen"),
 }
 
 

@@ -52,7 +52,7 @@ def attacks(file):
     yield from {
         "net": ((), attack("os.system", shell)),
         "head": (("init_args", "head"), attack("os.system", shell)),
-        "block in after": (("init_args", "after", "block"), attack("os.system", shell)),
+        "block in after": (("init_args", "after", "main", "block"), attack("os.system", shell)),
         "block in branch": (("init_args", "branch", "block"), attack("os.system", shell)),
         "list of inserts": (("init_args", "after"), [{"block": attack("os.system", shell), "at": {"res3": 1}}]),
         "named inserts": (("init_args", "after"), {"mine": {"block": attack("os.system", shell), "at": "nl1"}}),
@@ -74,7 +74,7 @@ def attacks(file):
         "in an unknown key": (("init_args", "colour"), attack("imported_by_attack.Block")),
         "beside a known class": (("__orig__",), attack("imported_by_attack.Block")),
         "in dict_kwargs": (("dict_kwargs",), {"head": attack("imported_by_attack.Block")}),
-        "text for a block": (("init_args", "after", "block"), "os.system"),
+        "text for a block": (("init_args", "after", "main", "block"), "os.system"),
         "text for a head": (("init_args", "head"), "imported_by_attack.Block"),
         "YAML for a head": (("init_args", "head"), "{class_path: imported_by_attack.Block}"),
         "text for an insert": (("init_args", "after"), "{block: imported_by_attack.Block, at: nl1}"),
@@ -83,7 +83,7 @@ def attacks(file):
         "a path of many parts": (("init_args", "head", "class_path"), "imported_by_attack." * 99 + "Block"),
         "another short name": (("init_args", "head", "class_path"), "RunFolder"),
         "a block for the network": ((), attack("NonLocal", {"channels": 4})),
-        "a network for a block": (("init_args", "after", "block"), attack("ResNet3d")),
+        "a network for a block": (("init_args", "after", "main", "block"), attack("ResNet3d")),
         "recursion": (("init_args", "depth"), nest(5000)),
         "a tensor": (("init_args", "width"), torch.ones(())),
     }.items()
@@ -144,11 +144,14 @@ def test_a_refusal_says_how_to_trust_a_module(tmp_path, capsys):
     "given",
     [
         {"after": Insert(partial(NonLocal, pairwise="dot_product"), {"res3": 1})},
-        {"after": [Insert(NonLocal, {"res4": 1}), Insert(SqueezeExcite, {"res3": [0]})], "head": DualAttentionHead},
+        {
+            "after": {"a": Insert(NonLocal, {"res4": 1}), "b": Insert(SqueezeExcite, {"res3": [0]})},
+            "head": DualAttentionHead,
+        },
         {"branch": Insert(partial(SqueezeExcite, reduction=2), "all"), "branch_position": "post"},
         {"head": partial(DualAttentionHead, auxiliary=True), "freeze_bn": "affine"},
     ],
-    ids=["partial", "list", "branch", "head"],
+    ids=["partial", "two kinds", "branch", "head"],
 )
 def test_a_record_gives_the_network_again(given):
     net = narrow(**given)
