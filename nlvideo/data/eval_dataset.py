@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
+from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.protocols import PROTOCOLS
 from nlvideo.data.reading import read_eval_clips, run_with_timeout
@@ -61,6 +62,7 @@ class EvalVideos(Dataset):
         self.reading = {"sampling": sampling, "short_side": short_side, "num_clips": num_clips, "protocol": protocol}
         self.reading["decoder"] = decoder
         self.timeout = timeout
+        self.in_progress = InProgress(samples)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -68,7 +70,8 @@ class EvalVideos(Dataset):
     def __getitem__(self, index: int) -> DecodedVideo | None:
         path, label, _ = self.samples[index]
         try:
-            frames, clips = run_with_timeout(self.timeout, read_eval_clips, path, **self.reading)
+            with self.in_progress.reading(index):
+                frames, clips = run_with_timeout(self.timeout, read_eval_clips, path, **self.reading)
         except DecodeError as error:
             log.warning("counted as missing: %s", error)
             return None

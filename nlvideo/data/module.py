@@ -1,5 +1,6 @@
 """VideoData: from manifests to batches, for every stage."""
 
+import logging
 import os
 from collections.abc import Iterable
 from functools import cached_property
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, collate_readable
 from nlvideo.data.failures import Failures
 from nlvideo.data.flip_labels import flip_table, flipped_labels
+from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample, read_class_names, read_manifest
 from nlvideo.data.mixup import mix_batch
 from nlvideo.data.protocols import PROTOCOLS, find_protocol
@@ -21,6 +23,8 @@ from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.train_dataset import Clips, TrainClips, collate_clips
 from nlvideo.data.transforms import Augment, color_augmentation, train_crop
 from nlvideo.data.video import Decoder, check_decoder, summarize_decoders
+
+log = logging.getLogger(__name__)
 
 
 class VideoData(LightningDataModule):
@@ -118,6 +122,7 @@ class VideoData(LightningDataModule):
         self.samples: dict[str, list[Sample]] = {}
         self.skipped: frozenset[int] = frozenset()  # rows of the test manifest
         self.failures: Failures | None = None
+        self.in_progress: list[InProgress] = []  # of the data sets in use
         self._check_options(crop_padding)
 
     def _check_options(self, crop_padding: int) -> None:
@@ -211,6 +216,7 @@ class VideoData(LightningDataModule):
             **self.reading,
         )
         self.failures = dataset.failures
+        self.in_progress.append(dataset.in_progress)
         num_videos = self.batch_size // self.repeats
         rank, num_ranks = self._ranks()
         return TrainLoader(
@@ -257,10 +263,16 @@ class VideoData(LightningDataModule):
             return batch
         return mix_batch(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
 
+    def on_exception(self, exception: BaseException) -> None:
+        """Name the videos that crashed a worker process."""
+        for path in [path for each in self.in_progress for path in each.read_by_dead_workers(exception)]:
+            log.error("the process that died was reading %s", path)
+
     def _eval_loader(self, split: str, skipped: frozenset[int] = frozenset(), **clips: int | str) -> DataLoader:
         dataset = EvalVideos(
             self.samples[split], sampling=self.clip_sampling, short_side=self.eval_short_side, **clips, **self.reading
         )
+        self.in_progress.append(dataset.in_progress)
         rank, num_ranks = self._ranks()
         batches = EvalBatchSampler(len(dataset), self.eval_batch_size, skipped=skipped, rank=rank, num_ranks=num_ranks)
         # One video may have a thousand frames: a worker reads no further ahead than the next batch.

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
 from nlvideo.data.failures import Failures
+from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.reading import read_training_clips, run_with_timeout
 from nlvideo.data.sampling import ClipSampling
@@ -67,6 +68,7 @@ class TrainClips(Dataset):
         self.flip_labels = flip_labels
         self.timeout = timeout
         self.failures = Failures(samples, max_failed)
+        self.in_progress = InProgress(samples)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -96,7 +98,8 @@ class TrainClips(Dataset):
 
     def _read(self, index: int) -> Clips:
         path, label, _ = self.samples[index]
-        clips = run_with_timeout(self.timeout, read_training_clips, path, **self.reading)
+        with self.in_progress.reading(index):
+            clips = run_with_timeout(self.timeout, read_training_clips, path, **self.reading)
         videos, labels = zip(*(self._augment(self.crop(*clip), label) for clip in clips), strict=True)
         video = torch.stack(videos)[:, None].transpose(2, 3)  # [R, 1, C, T, H, W]
         return Clips(video, torch.tensor(labels), torch.full((len(labels),), index))

@@ -2,19 +2,21 @@
 
 import csv
 import errno
-import multiprocessing
+import itertools
 import os
+import re
 import shutil
 import signal
-import time
 from collections import namedtuple
 from functools import partial
 
 import pytest
 import torch
+from torch.utils.data import get_worker_info
 
 from nlvideo.__main__ import main
 from nlvideo.data.manifest import read_manifest
+from nlvideo.data.video import Video
 from nlvideo.exit_codes import exit_code
 from nlvideo.models import ResNet3d
 from nlvideo.task import VideoClassifier
@@ -208,22 +210,27 @@ def test_rows_that_find_no_room_are_written_later(tmp_path, monkeypatch):
     assert rows == ["step,train/loss_step", "0,0.5", "1,0.25", "2,0.125"]
 
 
-def kill_a_reader(step: int) -> None:
+def crash_in_read(number: int) -> None:
+    """The process that reads videos dies in the middle of that read."""
     without_table()
-    original = VideoClassifier.training_step
+    original = Video.frames
+    reads = itertools.count(1)
 
-    def training_step(self, *args):
-        if self.trainer.global_step == step:
-            os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-            time.sleep(0.5)
-        return original(self, *args)
+    def frames(self, *args, **options):
+        if get_worker_info() is not None and next(reads) == number:
+            print(f"crashed in {self.path}", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *args, **options)
 
-    VideoClassifier.training_step = training_step
+    Video.frames = frames
 
 
-def test_a_reading_process_that_dies_ends_the_run_with_the_reason(tiny, tmp_path):
+def test_a_reading_process_that_dies_ends_the_run_with_the_reason_and_the_video(tiny, tmp_path):
     options = [f"--runs_dir={tmp_path}", "--data.num_workers=1", "--trainer.limit_val_batches=0"]
-    job = start_nlvideo(["fit", *tiny, *SMALLER, *options], before=partial(kill_a_reader, 1))
+    job = start_nlvideo(["fit", *tiny, *SMALLER, *options], before=partial(crash_in_read, 12))
     assert job.wait() == [1]
-    assert "a process that reads videos died" in job.output().splitlines()[-1]
+    *_, blamed, last = job.output().splitlines()
+    assert "a process that reads videos died" in last
+    (path,) = re.findall(r"^crashed in (.*)$", job.output(), flags=re.MULTILINE)
+    assert f"the process that died was reading {path}" in blamed
     assert "Traceback" not in job.output()
