@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -15,11 +14,12 @@ from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, co
 from nlvideo.data.failures import Failures
 from nlvideo.data.flip_labels import flip_table, flipped_labels
 from nlvideo.data.in_progress import InProgress
-from nlvideo.data.manifest import Sample, read_class_names, read_manifest
+from nlvideo.data.manifest import Sample
 from nlvideo.data.mixup import mix_batch
 from nlvideo.data.protocols import PROTOCOLS, find_protocol
 from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset, TrainLoader
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.splits import Splits
 from nlvideo.data.train_dataset import Clips, TrainClips, collate_clips
 from nlvideo.data.transforms import Augment, color_augmentation, train_crop
 from nlvideo.data.video import Decoder, check_decoder, summarize_decoders
@@ -28,13 +28,15 @@ log = logging.getLogger(__name__)
 
 
 class VideoData(LightningDataModule):
-    """Training clips and test videos from manifests: CSV files with the header ``path,label``, or lists ``path label``.
+    """Training clips and test videos. A data set is a manifest (a CSV with the header ``path,label``, or a list
+    ``path label``) or a folder that has a folder of videos for each class.
 
     Args:
         num_classes: labels go from 0 to num_classes - 1; the network gets as many outputs.
-        train: manifest of the training videos.
-        val: manifest of the validation videos: ``validate``, and after each epoch of ``fit``.
-        test: manifest of the test videos; null is `val`.
+        train: manifest or folder of the training videos.
+        val: manifest or folder of the validation videos (``validate``, and after each epoch of ``fit``), or the part of
+            the training videos that is held out for it, such as 0.2.
+        test: manifest or folder of the test videos; null is `val`.
         root: the folder from which a manifest's paths start; null is the manifest's own.
         clip_frames: T, frames of a clip.
         frame_interval: a clip takes every `frame_interval`-th frame. A video too short for that repeats its last frame.
@@ -70,7 +72,7 @@ class VideoData(LightningDataModule):
         self,
         num_classes: int,
         train: str | None = None,
-        val: str | None = None,
+        val: float | str | None = None,
         test: str | None = None,
         *,
         root: str | None = None,
@@ -98,16 +100,26 @@ class VideoData(LightningDataModule):
         seed: int = 0,
     ):
         super().__init__()
+        at_least(1, num_classes=num_classes, clip_frames=clip_frames, frame_interval=frame_interval, repeats=repeats)
+        at_least(1, crop_size=crop_size, test_crop_size=test_crop_size, eval_short_side=eval_short_side)
+        at_least(1, num_clips=num_clips, num_crops=num_crops, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        at_least(0, crop_padding=crop_padding, num_workers=num_workers)
+        for name, value in {"target_fps": target_fps, "decode_timeout": decode_timeout}.items():
+            if value is not None and not value > 0:
+                raise ValueError(f"data.{name}: expected a positive number, got {value}")
+        if not 0 <= max_failed <= 1:
+            raise ValueError(f"data.max_failed: expected a part of an epoch, 0 to 1, got {max_failed}")
+        if batch_size % repeats:
+            raise ValueError(f"data.batch_size: expected a multiple of data.repeats {repeats}, got {batch_size}")
+        self.splits = Splits(num_classes, train, val, test, root)
         self.clip_sampling = ClipSampling(clip_frames, frame_interval, sampling, target_fps)
         test_protocol = find_protocol(protocol, self.clip_sampling, num_crops)
-        self.num_classes = num_classes
-        self.manifests = {"train": train, "val": val, "test": test or val}
-        self.root = root
-        self.crop = train_crop(crop_size, short_side=short_side, padding=crop_padding, augment=augment or Augment())
+        self.augment = augment or Augment()
+        self.crop = train_crop(crop_size, short_side=short_side, padding=crop_padding, augment=self.augment)
         self.crop_size = crop_size
         self.flip = flip
-        self.augment = augment or Augment()
         self.repeats = repeats
+        self.num_classes = num_classes
         self.eval_short_side = eval_short_side
         self.test_crop_size = test_crop_size or crop_size
         self.num_clips = num_clips
@@ -120,46 +132,13 @@ class VideoData(LightningDataModule):
         self.max_failed = max_failed
         self.seed = seed
         self.samples: dict[str, list[Sample]] = {}
-        self.skipped: frozenset[int] = frozenset()  # rows of the test manifest
+        self.skipped: frozenset[int] = frozenset()  # rows of the test split
         self.failures: Failures | None = None
         self.in_progress: list[InProgress] = []  # of the data sets in use
-        self._check_options(crop_padding)
 
-    def _check_options(self, crop_padding: int) -> None:
-        at_least_1 = {
-            "num_classes": self.num_classes,
-            "clip_frames": self.clip_sampling.num_frames,
-            "frame_interval": self.clip_sampling.frame_interval,
-            "crop_size": self.crop_size,
-            "test_crop_size": self.test_crop_size,
-            "eval_short_side": 1 if self.eval_short_side is None else self.eval_short_side,
-            "repeats": self.repeats,
-            "num_clips": self.num_clips,
-            "num_crops": self.num_crops,
-            "batch_size": self.batch_size,
-            "eval_batch_size": self.eval_batch_size,
-        }
-        for name, value in at_least_1.items():
-            if value < 1:
-                raise ValueError(f"data.{name}: expected at least 1, got {value}")
-        for name, value in {"crop_padding": crop_padding, "num_workers": self.num_workers}.items():
-            if value < 0:
-                raise ValueError(f"data.{name}: expected 0 or more, got {value}")
-        target_fps, timeout = self.clip_sampling.target_fps, self.reading["timeout"]
-        for name, value in {"target_fps": 1 if target_fps is None else target_fps, "decode_timeout": timeout}.items():
-            if not value > 0:
-                raise ValueError(f"data.{name}: expected a positive number, got {value}")
-        if not 0 <= self.max_failed <= 1:
-            raise ValueError(f"data.max_failed: expected a part of an epoch, 0 to 1, got {self.max_failed}")
-        if self.batch_size % self.repeats:
-            raise ValueError(
-                f"data.batch_size: expected a multiple of data.repeats {self.repeats}, got {self.batch_size}"
-            )
-
-    @cached_property
+    @property
     def class_names(self) -> list[str]:
-        manifest = next((path for path in self.manifests.values() if path), "")
-        return read_class_names(manifest, self.num_classes)
+        return self.splits.class_names
 
     @property
     def preprocessing(self) -> dict[str, int | float | str | None]:
@@ -181,21 +160,20 @@ class VideoData(LightningDataModule):
     def setup(self, stage: str) -> None:
         check_decoder(self.reading["decoder"])
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}[stage]
-        for split in needed:
-            if not self.manifests[split]:
-                raise ValueError(f"data.{split}: not given; `nlvideo {stage}` needs a manifest, a CSV path,label")
-            self.samples[split] = read_manifest(self.manifests[split], self.num_classes, self.root)
-            read_class_names(self.manifests[split], self.num_classes)  # raises if they disagree
-        first = self.samples[needed[0]]
-        if self._ranks()[0] == 0:
+        self.samples |= {split: self.splits.read(split) for split in needed}
+        rank, num_ranks = self._ranks()
+        if rank == 0:
+            first = self.samples[needed[0]]
             rank_zero_info(summarize_decoders((sample.path for sample in first), self.reading["decoder"]))
         if stage != "fit":
             return
-        num_ranks, most = self._ranks()[1], len(self.samples["train"]) * self.repeats
-        if most < self.batch_size * num_ranks:
+        num_videos = len(self.samples["train"])
+        if self.splits.part is not None:
+            rank_zero_info(f"{len(self.samples['val'])} videos are held out for validation, {num_videos} are left")
+        if (most := num_videos * self.repeats) < self.batch_size * num_ranks:
             processes = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
             raise ValueError(
-                f"{self.manifests['train']}: {len(self.samples['train'])} videos do not fill one batch{processes}; set "
+                f"{self.splits.sources['train']}: {num_videos} videos do not fill one batch{processes}; set "
                 f"data.batch_size to at most {most // num_ranks} (it is {self.batch_size})"
             )
         if self.flip == "labels":
@@ -243,7 +221,7 @@ class VideoData(LightningDataModule):
         return self._eval_loader("test", self.skipped, num_clips=self.num_clips, protocol=self.protocol)
 
     def skip_in_test(self, rows: Iterable[int]) -> None:
-        """Leave rows of the test manifest out of `test_dataloader`, since they have their scores."""
+        """Leave rows of the test split out of `test_dataloader`, since they have their scores."""
         self.skipped = frozenset(rows)
 
     def views(self, split: str) -> dict[str, ViewSpec]:
@@ -285,3 +263,9 @@ class VideoData(LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def at_least(lowest: int, **options: int | None) -> None:
+    for name, value in options.items():
+        if value is not None and value < lowest:
+            raise ValueError(f"data.{name}: expected at least {lowest}, got {value}")

@@ -1,0 +1,117 @@
+"""The videos of the training, validation and test splits: from a manifest, from a folder for each class, or held out
+from the training videos.
+
+    data.train: videos/train     videos/train/abseiling/0wR5jVB-WPk.mp4     training
+    data.val: 0.2                videos/train/abseiling/3caPS4FHFF8.mp4     validation
+                                 videos/train/writing/a1B2c3D4e5F.mp4       training
+
+A video is held out if a hash of its name, which is its path below the folder or as the manifest writes it, is low. So
+it stays in its split when other videos are added, and whatever the seed.
+"""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+
+from nlvideo.data.formats import folders
+from nlvideo.data.manifest import Sample, read_class_names, read_manifest
+
+
+class Splits:
+    """Where the videos of each split come from.
+
+    Args:
+        train, test: a manifest, or a folder that has a folder for each class; None if there are none. `test` is `val`
+            by default.
+        val: the same, or the part of the training videos that is held out.
+        root: the folder that a manifest's relative paths start from; None is the manifest's own.
+
+    Raises:
+        ValueError: if `val` is a number that is no part of the training videos.
+    """
+
+    def __init__(
+        self, num_classes: int, train: str | None, val: float | str | None, test: str | None, root: str | None = None
+    ):
+        self.num_classes = num_classes
+        self.sources = {"train": train, "val": val, "test": test or val}
+        self.root = root
+        self.part = None if val is None or isinstance(val, str) else val
+        if self.part is not None and not (train and 0 < self.part < 1):
+            raise ValueError(
+                f"data.val: expected a manifest, a folder of classes, or a part of data.train between 0 and 1, got "
+                f"{self.part:g} of data.train {train}"
+            )
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """Names of the class folders, or of ``classes.txt`` beside the manifest, of the first split that is given.
+
+        Raises:
+            ValueError: if there are not `num_classes`.
+        """
+        source = next((Path(source) for source in self.sources.values() if source and isinstance(source, str)), None)
+        if source is None:
+            return [f"class {label}" for label in range(self.num_classes)]
+        if not source.is_dir():
+            return read_class_names(source, self.num_classes)
+        names = folders(source).classes
+        if len(names) != self.num_classes:
+            raise ValueError(
+                f"{source}: {len(names)} folders, one for each class, but data.num_classes is {self.num_classes}; make "
+                "them agree"
+            )
+        return names
+
+    def read(self, split: str) -> list[Sample]:
+        """Return the videos of train, val or test.
+
+        Raises:
+            FileNotFoundError: if there is no such manifest or folder.
+            ValueError: if the split is not given, has no videos, or has other classes than `class_names`.
+        """
+        source = self.sources[split]
+        if not source:
+            raise ValueError(f"data.{split}: not given; set it to a manifest (a CSV path,label) or a folder of classes")
+        if self.part is None or (split == "test" and isinstance(source, str)):
+            return self._read(source)
+        videos = [video for video in self._training if is_held_out(video, self.part) == (split != "train")]
+        if not videos or (split == "train" and labels(videos) < labels(self._training)):
+            what = "all videos of a class" if split == "train" else f"none of the {len(self._training)} videos"
+            raise ValueError(
+                f"data.val: {self.part:g} of {self.sources['train']} holds out {what}; choose another part, or a "
+                "manifest or folder of validation videos"
+            )
+        return videos
+
+    @cached_property
+    def _training(self) -> list[Sample]:
+        return self._read(self.sources["train"])
+
+    def _read(self, source: str) -> list[Sample]:
+        if not Path(source).is_dir():
+            videos = read_manifest(source, self.num_classes, self.root)
+            read_class_names(source, self.num_classes)  # raises if they disagree
+            return videos
+        listing = folders(Path(source))
+        label_of = {name: label for label, name in enumerate(self.class_names)}
+        if foreign := [name for name in listing.classes if name not in label_of]:
+            raise ValueError(
+                f"{source}: the folder {foreign[0]!r} is none of the {self.num_classes} classes, such as "
+                f"{self.class_names[0]!r}"
+            )
+        if not listing.entries:
+            raise ValueError(f"{source}: no videos in its folders; expected a folder for each class, with videos in it")
+        return [
+            Sample(path, label_of[listing.classes[label]], path.relative_to(source).as_posix())
+            for path, label, _ in listing.entries
+        ]
+
+
+def labels(videos: list[Sample]) -> set[int]:
+    return {video.label for video in videos}
+
+
+def is_held_out(video: Sample, part: float) -> bool:
+    """Return whether a video is among the part of the training videos that validation takes."""
+    return int.from_bytes(hashlib.sha256(video.id.encode()).digest()[:8], "big") < part * 2**64
