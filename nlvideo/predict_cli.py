@@ -14,12 +14,11 @@ from torch import Tensor
 
 from nlvideo.checkpoint import add_import_argument, load
 from nlvideo.console import console, track
+from nlvideo.data.formats import SUFFIXES
 from nlvideo.data.video import DecodeError
 from nlvideo.evaluation.predict import predict, predict_seconds
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy
-
-VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -71,9 +70,9 @@ def list_videos(paths: list[Path]) -> list[Path]:
     videos = []
     for path in paths:
         if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in VIDEO_SUFFIXES)
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
             if not found:
-                raise ValueError(f"{path}: no videos in this folder; looked for {' '.join(sorted(VIDEO_SUFFIXES))}")
+                raise ValueError(f"{path}: no videos in this folder; looked for {' '.join(sorted(SUFFIXES))}")
             videos += found
         elif path.is_file():
             videos.append(path)

@@ -22,7 +22,7 @@ from nlvideo.data.eval_dataset import DecodedVideo
 from nlvideo.data.train_dataset import Clips
 from nlvideo.data.transforms import normalize
 from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
-from nlvideo.evaluation.progress import TestProgress, test_settings
+from nlvideo.evaluation.progress import TestProgress, scoring_settings
 from nlvideo.evaluation.report import ResultsFolder, report_evaluation
 from nlvideo.models import Backbone
 from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
@@ -216,7 +216,7 @@ class VideoClassifier(LightningModule):
         """Go on with a stopped test, or forget it."""
         settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
         data = self.trainer.datamodule
-        self._progress = TestProgress(results.path, test_settings(data, results.checkpoint, **settings))
+        self._progress = TestProgress(results.path, scoring_settings(data, results.checkpoint, **settings))
         rows = {}
         if results.resume:
             rows = self._progress.read()

@@ -1,4 +1,4 @@
-"""Scores predictions files again, without the videos; fuses several, and compares two.
+"""Score predictions files again, without the videos; compare two, and fuse several.
 
 examples:
   python tools/score.py runs/nl/predictions.parquet -o runs/nl/scores
@@ -44,6 +44,7 @@ def main() -> int:
 
 
 def parse_weights(text: str) -> list[float]:
+    """Return "1,1.5" as numbers."""
     try:
         return [float(weight) for weight in text.split(",")]
     except ValueError:
@@ -51,6 +52,7 @@ def parse_weights(text: str) -> list[float]:
 
 
 def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
+    """Print all predictions side by side and the last in detail; write the last's tables and picture to `output`."""
     console().print(summary_table(named))
     last_name, last = named[-1]
     for name in last.missing[:SHOWN]:
@@ -73,6 +75,7 @@ def report(named: list[tuple[str, Predictions]], output: Path | None) -> None:
 
 
 def summary_table(named: list[tuple[str, Predictions]]) -> Table:
+    """Return a row for each file: accuracies, interval and calibration."""
     table = Table("predictions", "top-1 %", "95 % interval", "top-5 %", "mean class %", "ECE %", "videos")
     for name, predictions in named:
         result = statistics.summarise(predictions)
@@ -90,6 +93,7 @@ def summary_table(named: list[tuple[str, Predictions]]) -> Table:
 
 
 def comparison(one: Predictions, two: Predictions) -> str:
+    """Return what a paired test says about two networks on the videos that both have scored."""
     one, two = statistics.align([one, two])
     right_one, right_two = (statistics.top_k(each.scores, each.labels, 1) for each in (one, two))
     only_one, only_two, p = statistics.mcnemar(right_one, right_two)
@@ -102,6 +106,7 @@ def comparison(one: Predictions, two: Predictions) -> str:
 
 
 def class_table(predictions: Predictions) -> Table:
+    """Return the classes with the best and the worst accuracy."""
     rows = statistics.per_class(predictions)
     table = Table("class", "videos", "accuracy %", title="classes, the best and the worst")
     half = SHOWN // 2
@@ -114,6 +119,7 @@ def class_table(predictions: Predictions) -> Table:
 
 
 def pairs_table(predictions: Predictions) -> Table:
+    """Return the classes that are most often confused."""
     table = Table("label", "taken for", "videos", title="most confused")
     confusion = statistics.confusion_matrix(predictions.scores, predictions.labels)
     for label, guess, videos in statistics.confused_pairs(confusion, SHOWN):

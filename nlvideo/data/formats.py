@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from nlvideo.data.manifest import read_manifest
 
-SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg"}
+SUFFIXES = {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"}
 
 
 class Entry(NamedTuple):

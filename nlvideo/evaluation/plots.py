@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture. matplotlib only, without a screen."""
+"""Plot of a confusion matrix."""
 
 from pathlib import Path
 
@@ -12,10 +12,12 @@ NAMED_CLASSES, COUNTED_CLASSES = 60, 20  # more names, or numbers in the cells, 
 
 
 def plot_confusion(confusion: np.ndarray, class_names: list[str], png: Path) -> None:
-    """Rows are labels, columns predictions; the colour is the share of the row.
+    """Write a confusion matrix as a picture; the colour is the share of the row.
 
     Args:
-        confusion: int [K, K].
+        confusion: int [K, K], row the label, column the prediction.
+        class_names: K of them.
+        png: file to write.
     """
     num_classes = len(class_names)
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)

@@ -1,13 +1,12 @@
-"""The predictions file: what a test leaves, so that everything else can be computed without the videos.
+"""Predictions file of a test, from which everything else can be computed without the videos.
 
-    predictions.parquet    id, label, scores (one for each class), and where asked for view_scores; a row a video
-    its schema's metadata  class names, number of videos in the manifest, and the missing ones
+    predictions.parquet    id, label, scores (one for each class), and view_scores if kept; a row a video
+    its schema's metadata  class names, and the videos of the manifest that are missing
 
-Letters: n videos that were scored, K classes, V views.
+Shapes: n videos that were scored, V views, K classes.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +21,14 @@ METADATA_KEY = b"nlvideo"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Averaged scores of each video.
+    """Mean softmax scores of the videos of a manifest.
 
     Attributes:
-        ids: paths as the manifest writes them, n of them.
+        ids: n paths, as the manifest writes them.
         labels: int64 [n].
-        scores: float32 [n, K], each row a mean of softmaxes.
+        scores: float32 [n, K].
         class_names: K of them.
-        missing: ids of the manifest's videos that could not be scored.
+        missing: ids of the videos that could not be scored.
         view_scores: float32 [n, V, K], or None.
     """
 
@@ -42,7 +41,7 @@ class Predictions:
 
     @property
     def num_videos(self) -> int:
-        """Of the manifest, the missing ones counted."""
+        """Number of videos of the manifest, missing ones counted."""
         return len(self.ids) + len(self.missing)
 
     def counted(self) -> str:
@@ -50,6 +49,7 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write a predictions file, whole or not at all."""
     columns = {
         "id": pa.array(predictions.ids, pa.string()),
         "label": pa.array(predictions.labels, pa.int64()),
@@ -67,8 +67,8 @@ def read_predictions(path: str | Path) -> Predictions:
     """Return the predictions in a file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a predictions file of ours, or damaged.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a predictions file of ours, or damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,60 +78,60 @@ def read_predictions(path: str | Path) -> Predictions:
     except (pa.ArrowException, OSError) as error:  # OSError: damaged pages
         raise ValueError(f"predictions {path}: not a parquet file ({str(error).splitlines()[0]})") from error
     try:
-        return _parse(table)
+        class_names, missing = _read_metadata(table)
+        num_videos, num_classes = len(table), len(class_names)
+        labels = _read_column(table, "label", pa.int64()).to_numpy()
+        wrong = labels[(labels < 0) | (labels >= num_classes)]
+        if len(wrong):
+            raise ValueError(f"label {wrong[0]}; expected 0 to {num_classes - 1}, for its {num_classes} classes")
+        view_scores = None
+        if "view_scores" in table.column_names:
+            num_views = getattr(table["view_scores"].type, "list_size", 0) // num_classes
+            view_scores = _read_scores(table, "view_scores", num_views * num_classes)
+            view_scores = view_scores.reshape(num_videos, num_views, num_classes)
+        return Predictions(
+            ids=_read_column(table, "id", pa.string()).to_pylist(),
+            labels=labels,
+            scores=_read_scores(table, "scores", num_classes),
+            class_names=class_names,
+            missing=missing,
+            view_scores=view_scores,
+        )
     except ValueError as error:
         raise ValueError(f"predictions {path}: not as `nlvideo test` writes it: {error}") from error
 
 
-def _parse(table: pa.Table) -> Predictions:
-    """Raise ValueError if anything is not as `write_predictions` writes it."""
-    class_names, missing = _metadata(table)
-    num_classes = len(class_names)
-    ids = _column(table, "id", pa.types.is_string).to_pylist()
-    labels = _column(table, "label", pa.types.is_int64).to_numpy()
-    outside = labels[(labels < 0) | (labels >= num_classes)]
-    if len(outside):
-        raise ValueError(f"label {outside[0]}; expected 0 to {num_classes - 1}, since there are {num_classes} classes")
-    scores = _floats(table, "scores")
-    views = _floats(table, "view_scores") if "view_scores" in table.column_names else None
-    if scores.shape[1] != num_classes or (views is not None and views.shape[1] % num_classes):
-        raise ValueError(f"{scores.shape[1]} scores of a video; expected one for each of the {num_classes} classes")
-    view_scores = None if views is None else views.reshape(len(ids), -1, num_classes)
-    return Predictions(ids, labels, scores, class_names, missing, view_scores)
-
-
-def _metadata(table: pa.Table) -> tuple[list[str], list[str]]:
-    """Class names and missing videos."""
-    try:
-        about = json.loads((table.schema.metadata or {}).get(METADATA_KEY, "null"))
-    except ValueError as error:
-        raise ValueError(f"its metadata {METADATA_KEY.decode()!r} is not JSON ({error})") from error
+def _read_metadata(table: pa.Table) -> tuple[list[str], list[str]]:
+    """Return the names of classes and of missing videos."""
+    metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, "null"))
     for key in ("class_names", "missing"):
-        names = about.get(key) if isinstance(about, dict) else None
+        names = metadata.get(key) if isinstance(metadata, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"its metadata {METADATA_KEY.decode()!r} has no list of names {key!r}")
-    return about["class_names"], about["missing"]
+    if not metadata["class_names"] or not len(table):
+        raise ValueError(f"{len(metadata['class_names'])} classes and {len(table)} videos")
+    return metadata["class_names"], metadata["missing"]
 
 
-def _column(table: pa.Table, name: str, is_right_type: Callable[[pa.DataType], bool]) -> pa.ChunkedArray:
+def _read_column(table: pa.Table, name: str, dtype: pa.DataType) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise ValueError(f"no column {name!r}, only {', '.join(table.column_names)}")
     column = table[name]
-    if not is_right_type(column.type) or column.null_count:
-        raise ValueError(f"column {name!r} is of type {column.type}, with {column.null_count} empty cells")
+    if column.type != dtype or column.null_count:
+        raise ValueError(f"column {name!r} is {column.type}, {column.null_count} cells empty; expected {dtype}, none")
     return column
 
 
-def _floats(table: pa.Table, name: str) -> np.ndarray:
-    """float32 [n, m] of a column of lists of m."""
-    column = _column(table, name, lambda type: pa.types.is_fixed_size_list(type) and type.value_type == pa.float32())
-    values = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    if not np.isfinite(values).all():
+def _read_scores(table: pa.Table, name: str, length: int) -> np.ndarray:
+    """Return float32 [n, length]."""
+    column = _read_column(table, name, pa.list_(pa.float32(), length))
+    scores = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(len(table), length)
+    if not np.isfinite(scores).all():
         raise ValueError(f"column {name!r} has values that are not finite")
-    return values.reshape(table.num_rows, column.type.list_size)
+    return scores
 
 
 def _rows(values: np.ndarray) -> pa.Array:
-    """float [n, m] -> n lists of m."""
+    """Return float [n, m] as n lists of m."""
     flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])

@@ -27,7 +27,7 @@ class TestProgress:
 
     Args:
         folder: where its results go.
-        settings: what another test must have in common for a video to have the same scores, see `test_settings`.
+        settings: what another test must have in common for a video to have the same scores, see `scoring_settings`.
     """
 
     def __init__(self, folder: Path, settings: dict[str, str]):
@@ -79,7 +79,7 @@ def progress_files(folder: Path) -> list[Path]:
     return sorted((folder / FOLDER).glob("[!.]*.pt"))
 
 
-def test_settings(data: VideoData, checkpoint: Path | None, **others: object) -> dict[str, str]:
+def scoring_settings(data: VideoData, checkpoint: Path | None, **others: object) -> dict[str, str]:
     """Return what determines the scores of a video in a test.
 
     Args:

@@ -42,21 +42,32 @@ def test_foreign_files_say_so(tmp_path):
 
 
 DAMAGED = {
-    "no scores": (lambda table: table.drop_columns("scores"), "no column 'scores'"),
-    "no label": (lambda table: table.drop_columns("label"), "no column 'label'"),
-    "label 9 of 6": (lambda table: with_column(table, "label", [9] * 3), r"label 9; expected 0 to 5"),
-    "label -1": (lambda table: with_column(table, "label", [-1] * 3), r"label -1; expected 0 to 5"),
-    "an empty label": (lambda table: with_column(table, "label", [0, None, 1]), "column 'label' .* 1 empty"),
-    "labels in words": (lambda table: with_column(table, "label", ["a"] * 3), "column 'label' is of type"),
-    "five scores": (lambda table: with_column(table, "scores", fixed([[0.2] * 5] * 3)), "5 scores .* 6 classes"),
-    "ragged scores": (lambda table: with_column(table, "scores", [[0.5], [0.2, 0.1], [0.4]]), "column 'scores' is of"),
-    "NaN": (lambda table: with_column(table, "scores", fixed([[math.nan] * 6] * 3)), "not finite"),
-    "view scores": (lambda table: table.append_column("view_scores", fixed([[0.1] * 8] * 3)), "6 classes"),
-    "no metadata": (lambda table: table.replace_schema_metadata(None), "metadata 'nlvideo' has no list"),
-    "no JSON": (lambda table: table.replace_schema_metadata({"nlvideo": "{"}), "is not JSON"),
-    "a list": (lambda table: table.replace_schema_metadata({"nlvideo": "[1]"}), "no list of names 'class_names'"),
-    "no missing": (lambda table: with_metadata(table, class_names=["a"]), "no list of names 'missing'"),
-    "numbers for names": (lambda table: with_metadata(table, class_names=[1], missing=[]), "no list of names"),
+    "no scores": (lambda t: t.drop_columns("scores"), "no column 'scores'"),
+    "no label": (lambda t: t.drop_columns("label"), "no column 'label'"),
+    "label 9 of 6": (lambda t: with_column(t, "label", [9] * 3), r"label 9; expected 0 to 5"),
+    "label -1": (lambda t: with_column(t, "label", [-1] * 3), r"label -1; expected 0 to 5"),
+    "an empty label": (lambda t: with_column(t, "label", [0, None, 1]), "column 'label' .* 1 cells empty"),
+    "labels in words": (lambda t: with_column(t, "label", ["a"] * 3), "column 'label' is string"),
+    "five scores": (
+        lambda table: with_column(table, "scores", fixed([[0.2] * 5] * 3)),
+        r"'scores' is .*\[5\].*; expected .*\[6\]",
+    ),
+    "ragged scores": (
+        lambda table: with_column(table, "scores", [[0.5], [0.2, 0.1], [0.4]]),
+        "column 'scores' is list",
+    ),
+    "NaN": (lambda t: with_column(t, "scores", fixed([[math.nan] * 6] * 3)), "not finite"),
+    "view scores": (
+        lambda table: table.append_column("view_scores", fixed([[0.1] * 8] * 3)),
+        "column 'view_scores' is",
+    ),
+    "no metadata": (lambda t: t.replace_schema_metadata(None), "metadata 'nlvideo' has no list"),
+    "no JSON": (lambda t: t.replace_schema_metadata({"nlvideo": "{"}), "Expecting property name"),
+    "a list": (lambda t: t.replace_schema_metadata({"nlvideo": "[1]"}), "no list of names 'class_names'"),
+    "no missing": (lambda t: with_metadata(t, class_names=["a"]), "no list of names 'missing'"),
+    "numbers for names": (lambda t: with_metadata(t, class_names=[1], missing=[]), "no list of names"),
+    "no classes": (lambda t: with_metadata(t, class_names=[], missing=[]), "0 classes and 3 videos"),
+    "no videos": (lambda t: t.slice(0, 0), "6 classes and 0 videos"),
 }
 
 
