@@ -21,8 +21,9 @@ from nlvideo.console import console
 from nlvideo.data.eval_dataset import DecodedVideo
 from nlvideo.data.train_dataset import Clips
 from nlvideo.data.transforms import normalize
+from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
 from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
-from nlvideo.evaluation.progress import TestProgress, scoring_settings
+from nlvideo.evaluation.progress import EvaluationProgress, scoring_settings
 from nlvideo.evaluation.report import ResultsFolder, report_evaluation
 from nlvideo.models import Backbone
 from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
@@ -54,7 +55,8 @@ class VideoClassifier(LightningModule):
         views_per_forward: an evaluation runs at most so many views through the network at once: bounds memory.
         inference_dtype: dtype in which ``validate`` and ``test`` compute, whatever trainer.precision is; bfloat16 is
             faster if the processor has units for it, and rounds to three digits. The last linear layer and the softmax
-            stay float32. Validations within ``fit`` compute as its training does, in trainer.precision.
+            stay float32. ``auto`` measures some videos first and takes bfloat16 if it is faster and gives each of them
+            the same top-1. Validations within ``fit`` compute as its training does, in trainer.precision.
         keep_view_scores: a test writes the scores of each view to the predictions file, not only their mean.
         init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
             nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
@@ -76,7 +78,7 @@ class VideoClassifier(LightningModule):
         mean: float | list[float] = 0.45,
         std: float | list[float] = 0.225,
         views_per_forward: int = 32,
-        inference_dtype: Literal["float32", "bfloat16"] = "float32",
+        inference_dtype: Literal["float32", "bfloat16", "auto"] = "float32",
         keep_view_scores: bool = False,
         init_from: str | None = None,
         precise_bn: int = 0,
@@ -107,7 +109,8 @@ class VideoClassifier(LightningModule):
         self.evaluation: Evaluation | None = None  # the latest
         self.video_scores = VideoScores()
         self._inference: list[Backbone] = []  # a list: its weights are none of this module's
-        self._progress: TestProgress | None = None
+        self._dtype = "float32"  # of the evaluation
+        self._progress: EvaluationProgress | None = None
         self._num_resumed = 0
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
         self.train_loss = MeanMetric(nan_strategy="disable")  # over an epoch; checking for NaN would wait for the GPU
@@ -216,7 +219,7 @@ class VideoClassifier(LightningModule):
         """Go on with a stopped test, or forget it."""
         settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
         data = self.trainer.datamodule
-        self._progress = TestProgress(results.path, scoring_settings(data, results.checkpoint, **settings))
+        self._progress = EvaluationProgress(results.path, scoring_settings(data, results.checkpoint, **settings))
         rows = {}
         if results.resume:
             rows = self._progress.read()
@@ -233,7 +236,7 @@ class VideoClassifier(LightningModule):
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == "fit":
             self._share_statistics()
-        self._start_evaluation()
+        self._start_evaluation("val")
 
     def _share_statistics(self) -> None:
         """Give all processes the batch-norm statistics of the first, whose weights checkpoints hold."""
@@ -242,7 +245,7 @@ class VideoClassifier(LightningModule):
                 distributed.broadcast(buffer, src=0)
 
     def on_test_start(self) -> None:
-        self._start_evaluation()
+        self._start_evaluation("test")
 
     def validation_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
         self._score(videos, "val")
@@ -260,10 +263,35 @@ class VideoClassifier(LightningModule):
         if self._progress is not None and self.trainer.is_global_zero:
             self._progress.remove()
 
-    def _start_evaluation(self) -> None:
+    def _start_evaluation(self, split: str) -> None:
         self._started = time.monotonic()
         if self.trainer.state.fn != "fit":
-            self._inference = [inference_copy(self.net, getattr(torch, self.inference_dtype))]
+            self._dtype = self._resolve_dtype(split)
+            self._inference = [inference_copy(self.net, getattr(torch, self._dtype))]
+
+    def _resolve_dtype(self, split: str) -> str:
+        """Return the dtype in which all processes compute, also after a resume."""
+        dtype = self.inference_dtype
+        if self._progress is not None and self._progress.dtype is not None:
+            dtype = self._progress.dtype
+        elif dtype == "auto":
+            if self.trainer.is_global_zero:
+                dtype, reason = self._measure_dtype(split)
+                console().print(reason)
+            dtype = self.trainer.strategy.broadcast(dtype)
+        if self._progress is not None:
+            self._progress.dtype = dtype
+        return dtype
+
+    def _measure_dtype(self, split: str) -> tuple[str, str]:
+        loader = self.trainer.val_dataloaders if split == "val" else self.trainer.test_dataloaders
+        read = (loader.dataset[row] for row in measured_rows(len(loader.dataset)))
+        videos = [video._replace(frames=video.frames.to(self.device)) for video in read if video is not None]
+        *_, views = self.trainer.datamodule.views(split).values()
+        return fastest_dtype(self.net, videos, views, **self._view_options())
+
+    def _view_options(self) -> dict[str, Any]:
+        return {"normalize": self.normalize, "views_per_forward": self.views_per_forward}
 
     def _score(self, videos: list[DecodedVideo], split: str) -> None:
         if not videos:  # none of this batch could be read, or it is there for the other processes' sake
@@ -271,10 +299,9 @@ class VideoClassifier(LightningModule):
         net, autocast = self.net, nullcontext()  # within fit, Lightning autocasts as trainer.precision says
         if self._inference:
             (net,), autocast = self._inference, torch.autocast(self.device.type, enabled=False)
-        options = {"normalize": self.normalize, "views_per_forward": self.views_per_forward}
         with autocast:
             scores = {
-                level: score_views(net, videos, views, **options)
+                level: score_views(net, videos, views, **self._view_options())
                 for level, views in self.trainer.datamodule.views(split).items()
             }
         for i, video in enumerate(videos):
@@ -294,7 +321,7 @@ class VideoClassifier(LightningModule):
                 self.evaluation,
                 self.net,
                 data,
-                dtype=self.inference_dtype,
+                dtype=self._dtype,
                 seconds=time.monotonic() - self._started,
                 num_resumed=self._num_resumed,
             )

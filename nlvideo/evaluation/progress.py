@@ -22,7 +22,7 @@ SECONDS = 20.0  # between two files: what a killed test loses at most
 Rows = dict[int, dict[str, Any]]
 
 
-class TestProgress:
+class EvaluationProgress:
     """The files in which a test keeps the scores that it has.
 
     Args:
@@ -33,6 +33,7 @@ class TestProgress:
     def __init__(self, folder: Path, settings: dict[str, str]):
         self.folder = folder / FOLDER
         self.settings = settings
+        self.dtype: str | None = None  # in which the network computes, once that is known
         self._written: set[int] = set()
         self._last_write = time.monotonic()
 
@@ -55,6 +56,7 @@ class TestProgress:
                     "begin anew"
                 )
             rows |= content["rows"]
+            self.dtype = content["dtype"]
         self._written = set(rows)
         return rows
 
@@ -66,7 +68,7 @@ class TestProgress:
         if new:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(self.folder / f"{uuid4().hex}.pt") as partial:
-                torch.save({"settings": self.settings, "rows": new}, partial)
+                torch.save({"settings": self.settings, "dtype": self.dtype, "rows": new}, partial)
             self._written |= set(new)
         self._last_write = time.monotonic()
 

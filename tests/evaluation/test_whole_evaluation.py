@@ -86,6 +86,16 @@ def test_a_test_computes_in_its_own_dtype_whatever_the_trainings_precision(preci
     np.testing.assert_array_equal(plain, mixed)
 
 
+def test_an_automatic_dtype_gives_the_scores_of_the_one_that_it_reports(tested, tmp_path, one_thread, capsys):
+    elsewhere = [f"--runs_dir={tmp_path}", "--name"]
+    assert main([*arguments(tested), *elsewhere, "auto", "--model.inference_dtype=auto"]) == 0
+    chosen = json.loads((tmp_path / "auto" / "test.json").read_text())["dtype"]
+    assert f"inference_dtype auto: {chosen}; bfloat16 takes" in capsys.readouterr().out
+    assert main([*arguments(tested), *elsewhere, "given", f"--model.inference_dtype={chosen}"]) == 0
+    auto, given = (read_predictions(tmp_path / name / "predictions.parquet").scores for name in ("auto", "given"))
+    np.testing.assert_array_equal(auto, given)
+
+
 def test_results_go_where_name_and_runs_dir_say(tested, tmp_path):
     (tmp_path / "nl").mkdir()
     shutil.copy(tested / "last.ckpt", tmp_path / "nl" / "last.ckpt")
