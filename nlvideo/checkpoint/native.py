@@ -35,7 +35,8 @@ RECORD = {
 }
 # How a clip of frames is cut out of a video and normalised, see `nlvideo.data.VideoData`, and the types of the values.
 PREPROCESSING = {
-    **dict.fromkeys(("clip_frames", "frame_interval", "short_side", "crop_size"), (int,)),
+    **dict.fromkeys(("clip_frames", "frame_interval", "crop_size"), (int,)),
+    "short_side": (int, type(None)),  # None leaves frames their size
     "kind": (str,),
     "target_fps": (int, float, type(None)),
     **dict.fromkeys(("mean", "std"), (int, float, list, tuple)),
