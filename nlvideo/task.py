@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
 from torch.nn import functional as F
@@ -18,8 +19,8 @@ from torchmetrics import MeanMetric
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.console import console
+from nlvideo.data.clips import Clips
 from nlvideo.data.eval_dataset import DecodedVideo
-from nlvideo.data.train_dataset import Clips
 from nlvideo.data.transforms import normalize
 from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
 from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
@@ -206,7 +207,9 @@ class VideoClassifier(LightningModule):
         """Make the final weights, and let Lightning validate them whatever ended the training."""
         if self.precise_bn:
             loader = self.trainer.train_dataloader
-            videos = (self.normalize(clips.video[:, 0].to(self.device)) for clips in loader)
+            augment = self.trainer.datamodule.augment_batch
+            batches = (augment(move_data_to_device(batch, self.device)) for batch in loader)
+            videos = (self.normalize(clips.video[:, 0]) for clips in batches)
             update_statistics(self.net, videos, min(self.precise_bn, len(loader)), self.trainer)
         self.trainer.should_stop = True
         if self.trainer.check_val_every_n_epoch is not None:

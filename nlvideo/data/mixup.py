@@ -6,7 +6,7 @@ Shapes: B clips of a batch, V = 1 view, C = 3 channels, T frames, H x W pixels, 
 import torch
 from torchvision.transforms import v2
 
-from nlvideo.data.train_dataset import Clips
+from nlvideo.data.clips import Clips
 
 
 def mix_batch(clips: Clips, num_classes: int, *, mixup: float, cutmix: float) -> Clips:

@@ -3,13 +3,14 @@
 import logging
 import os
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
+from nlvideo.data.clips import Clips, ClipTransform, CutClips, collate_clips
 from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, collate_readable
 from nlvideo.data.failures import Failures
 from nlvideo.data.flip_labels import flip_table, flipped_labels
@@ -20,7 +21,7 @@ from nlvideo.data.protocols import PROTOCOLS, find_protocol
 from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset, TrainLoader
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.splits import Splits
-from nlvideo.data.train_dataset import Clips, TrainClips, collate_clips
+from nlvideo.data.train_dataset import TrainClips
 from nlvideo.data.transforms import Augment, color_augmentation, train_crop
 from nlvideo.data.video import Decoder, check_decoder, summarize_decoders
 
@@ -50,6 +51,8 @@ class VideoData(LightningDataModule):
         flip: flip every other training clip horizontally. If left and right are part of the label, false, or labels:
             a flipped clip gets the class whose name has left and right exchanged.
         augment: further augmentation of training clips.
+        augment_on_device: resize, augment and flip training clips on the device instead of in the workers, which only
+            decode and cut. The draws are the same. It pays if the GPU waits for workers that have much to augment.
         repeats: training clips from one decode of a video; a batch has batch_size / repeats videos.
         eval_short_side: short side of evaluated frames; null leaves their size.
         test_crop_size: side of the square views of video level; null is `crop_size`.
@@ -59,7 +62,8 @@ class VideoData(LightningDataModule):
         protocol: whose clips, crops and pooling these are: uniform (our own), or exactly those of another codebase or
             the paper: nln, slowfast, mmaction, full; see `nlvideo.data.protocols`.
         batch_size: clips of a training batch, on each device.
-        eval_batch_size: videos of an evaluation batch, on each device.
+        eval_batch_size: videos of an evaluation batch, on each device; null is as many as have batch_size views:
+            batch_size at clip level, fewer at video level, where each has num_clips x num_crops.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
         decoder: auto (decord for formats whose frames it numbers rightly, PyAV for the rest), or one of them.
         decode_timeout: seconds; a video that takes longer to read counts as unreadable.
@@ -85,6 +89,7 @@ class VideoData(LightningDataModule):
         crop_padding: int = 0,
         flip: bool | Literal["labels"] = True,
         augment: Augment | None = None,
+        augment_on_device: bool = False,
         repeats: int = 1,
         eval_short_side: int | None = 256,
         test_crop_size: int | None = 256,
@@ -92,7 +97,7 @@ class VideoData(LightningDataModule):
         num_crops: int | None = None,
         protocol: str = "uniform",
         batch_size: int = 8,
-        eval_batch_size: int = 1,
+        eval_batch_size: int | None = None,
         num_workers: int | None = None,
         decoder: Decoder = "auto",
         decode_timeout: float = 120.0,
@@ -115,6 +120,7 @@ class VideoData(LightningDataModule):
         self.clip_sampling = ClipSampling(clip_frames, frame_interval, sampling, target_fps)
         test_protocol = find_protocol(protocol, self.clip_sampling, num_crops)
         self.augment = augment or Augment()
+        self.augment_on_device = augment_on_device
         self.crop = train_crop(crop_size, short_side=short_side, padding=crop_padding, augment=self.augment)
         self.crop_size = crop_size
         self.flip = flip
@@ -179,16 +185,19 @@ class VideoData(LightningDataModule):
         if self.flip == "labels":
             rank_zero_info(flip_table(self.class_names))
 
-    def train_dataloader(self) -> DataLoader:
+    @property
+    def transform(self) -> ClipTransform:
         flip_labels = None
         if self.flip:
             flip_labels = flipped_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
+        return ClipTransform(self.crop, color_augmentation(self.augment), flip_labels)
+
+    def train_dataloader(self) -> DataLoader:
         dataset = TrainClips(
             self.samples["train"],
             sampling=self.clip_sampling,
-            crop=self.crop,
-            transform=color_augmentation(self.augment),
-            flip_labels=flip_labels,
+            transform=self.transform,
+            on_device=self.augment_on_device,
             repeats=self.repeats,
             max_failed=self.max_failed,
             **self.reading,
@@ -234,12 +243,16 @@ class VideoData(LightningDataModule):
         trained_crop = self.crop_size if protocol.slides else None
         return {**clip, "video": ViewSpec(slice(1, None), crop, self.num_crops, self.protocol, trained_crop)}
 
-    def on_after_batch_transfer(self, batch: Clips | None, dataloader_idx: int) -> Clips | None:
-        """Apply mixup and CutMix, on the device."""
-        mixup, cutmix = self.augment.mixup, self.augment.cutmix
-        if not (self.trainer and self.trainer.training and (mixup or cutmix)):
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Finish a training batch on the device: augmentation, mixup and CutMix. Others are left as they are."""
+        if not (self.trainer and self.trainer.training):
             return batch
-        return mix_batch(batch, self.num_classes, mixup=mixup, cutmix=cutmix)
+        clips, mixup, cutmix = self.augment_batch(batch), self.augment.mixup, self.augment.cutmix
+        return mix_batch(clips, self.num_classes, mixup=mixup, cutmix=cutmix) if mixup or cutmix else clips
+
+    def augment_batch(self, batch: Clips | list[CutClips]) -> Clips:
+        """Return a batch of the training loader, on any device, as clips that are augmented."""
+        return self.transform.batch(batch) if self.augment_on_device else batch
 
     def on_exception(self, exception: BaseException) -> None:
         """Name the videos that crashed a worker process."""
@@ -252,7 +265,9 @@ class VideoData(LightningDataModule):
         )
         self.in_progress.append(dataset.in_progress)
         rank, num_ranks = self._ranks()
-        batches = EvalBatchSampler(len(dataset), self.eval_batch_size, skipped=skipped, rank=rank, num_ranks=num_ranks)
+        num_views = 1 if split == "val" else self.num_clips * self.num_crops
+        num_videos = self.eval_batch_size or max(self.batch_size // num_views, 1)
+        batches = EvalBatchSampler(len(dataset), num_videos, skipped=skipped, rank=rank, num_ranks=num_ranks)
         # One video may have a thousand frames: a worker reads no further ahead than the next batch.
         ahead = {"prefetch_factor": 1} if self.num_workers else {}
         return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())

@@ -23,9 +23,9 @@ Result = TypeVar("Result")
 
 def read_training_clips(
     path: Path, *, sampling: ClipSampling, crop: TrainCrop, repeats: int = 1, decoder: Decoder = "auto"
-) -> list[tuple[Tensor, Box]]:
-    """Return `repeats` random clips, each the part of its frames that its crop needs, uint8 [T, C, h, w], and the box
-    that was drawn for it.
+) -> tuple[list[Tensor], list[Box]]:
+    """Return `repeats` random clips, each the part of its frames that its crop needs, uint8 [T, C, h, w], and the boxes
+    that were drawn for them.
 
     Raises:
         DecodeError: if the video cannot be read.
@@ -38,7 +38,7 @@ def read_training_clips(
     parts = [_inside(box, *size) for box in boxes]
     decoded = _enclosing(parts)
     frames = video.frames(indices, box=decoded)  # [R, T, C, h, w]
-    return [(_cut(clip, part, decoded), box) for clip, part, box in zip(frames, parts, boxes, strict=True)]
+    return [_cut(clip, part, decoded) for clip, part in zip(frames, parts, strict=True)], boxes
 
 
 def read_eval_clips(

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from nlvideo.data.clips import Clips, CutClips
 from nlvideo.data.failures import Failures, TooManyFailuresError
-from nlvideo.data.train_dataset import Clips
 
 ORDER, SAMPLE, STEP = range(3)  # what a seed is for: the same numbers never give the same draws twice
 
@@ -110,7 +110,7 @@ class TrainLoader(DataLoader):
         self.failures = failures
         self._batches_given = 0
 
-    def __iter__(self) -> Iterator[Clips]:
+    def __iter__(self) -> Iterator[Clips | list[CutClips]]:
         sampler = self.sampler
         first = sampler.first_batch
         if first == 0:

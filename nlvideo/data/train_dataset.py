@@ -1,23 +1,17 @@
-"""The training data set: from a row of a manifest to random clips of its video, transformed, in uint8.
-
-Shapes: B clips of a batch, V views of a video, C = 3 channels, T frames, H x W pixels, K classes.
-"""
+"""The training data set: from a row of a split to random clips of its video, in uint8."""
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional as F
 
+from nlvideo.data.clips import Clips, ClipTransform, CutClips
 from nlvideo.data.failures import Failures
 from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.reading import read_training_clips, run_with_timeout
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.transforms import TrainCrop
 from nlvideo.data.video import DecodeError, Decoder
 
 log = logging.getLogger(__name__)
@@ -25,25 +19,15 @@ log = logging.getLogger(__name__)
 MAX_REPLACEMENTS = 20  # videos tried in place of one that cannot be read
 
 
-class Clips(NamedTuple):
-    """A batch of training clips."""
-
-    video: Tensor  # [B, V, C, T, H, W] uint8
-    label: Tensor  # [B] int64; after mixup [B, K] float32
-    index: Tensor  # [B] int64, rows in the manifest
-
-
 class TrainClips(Dataset):
-    """Random clips of videos: an item is Clips with B = `repeats` and V = 1.
+    """Random clips of videos: an item is the `repeats` clips of one.
 
     A video that cannot be read is reported, counted and replaced by another of its class. If replacements fail as well,
     the item is None, since an exception would reach the main process with a stack trace for its message.
 
     Args:
-        crop: see `transforms.train_crop`.
-        transform: of a cropped clip, [T, C, H, W].
-        flip_labels: the label of each class after a horizontal flip, None for classes that are not flipped; without
-            it, no clip is.
+        transform: crop and augmentation.
+        on_device: leave clips as CutClips, for `ClipTransform.batch` on the device.
         repeats: clips from one decode of a video (repeated augmentation).
         decoder, timeout, max_failed: see `VideoData`.
     """
@@ -53,19 +37,17 @@ class TrainClips(Dataset):
         samples: Sequence[Sample],
         *,
         sampling: ClipSampling,
-        crop: TrainCrop,
-        transform: Callable[[Tensor], Tensor] | None = None,
-        flip_labels: Sequence[int | None] | None = None,
+        transform: ClipTransform,
+        on_device: bool = False,
         repeats: int = 1,
         decoder: Decoder = "auto",
         timeout: float = 120.0,
         max_failed: float = 0.05,
     ):
         self.samples = samples
-        self.reading = {"sampling": sampling, "crop": crop, "repeats": repeats, "decoder": decoder}
-        self.crop = crop
+        self.reading = {"sampling": sampling, "crop": transform.crop, "repeats": repeats, "decoder": decoder}
         self.transform = transform
-        self.flip_labels = flip_labels
+        self.on_device = on_device
         self.timeout = timeout
         self.failures = Failures(samples, max_failed)
         self.in_progress = InProgress(samples)
@@ -73,7 +55,7 @@ class TrainClips(Dataset):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, index: int) -> Clips | None:
+    def __getitem__(self, index: int) -> Clips | CutClips | None:
         try:
             clips = self._read(index)
         except DecodeError as error:
@@ -83,7 +65,7 @@ class TrainClips(Dataset):
         self.failures.count_read(index)
         return clips
 
-    def _replacement(self, index: int) -> Clips | None:
+    def _replacement(self, index: int) -> Clips | CutClips | None:
         """Return clips of a random video of the same class; after half of the attempts, of any class."""
         label = self.samples[index].label
         same = [i for i, sample in enumerate(self.samples) if sample.label == label and i != index]
@@ -96,25 +78,10 @@ class TrainClips(Dataset):
                 self.failures.report(other, error)
         return None
 
-    def _read(self, index: int) -> Clips:
+    def _read(self, index: int) -> Clips | CutClips:
         path, label, _ = self.samples[index]
         with self.in_progress.reading(index):
-            clips = run_with_timeout(self.timeout, read_training_clips, path, **self.reading)
-        videos, labels = zip(*(self._augment(self.crop(*clip), label) for clip in clips), strict=True)
-        video = torch.stack(videos)[:, None].transpose(2, 3)  # [R, 1, C, T, H, W]
-        return Clips(video, torch.tensor(labels), torch.full((len(labels),), index))
-
-    def _augment(self, frames: Tensor, label: int) -> tuple[Tensor, int]:
-        """Return frames [T, C, H, W] and the label of what they show."""
-        if self.transform is not None:
-            frames = self.transform(frames)
-        if self.flip_labels is not None and torch.rand(()) < 0.5 and self.flip_labels[label] is not None:
-            return F.horizontal_flip(frames), self.flip_labels[label]
-        return frames, label
-
-
-def collate_clips(clips: Sequence[Clips | None]) -> Clips | None:
-    """Return one batch; None if one of the items is."""
-    if any(clip is None for clip in clips):
-        return None
-    return Clips(*(torch.cat(field) for field in zip(*clips, strict=True)))
+            frames, boxes = run_with_timeout(self.timeout, read_training_clips, path, **self.reading)
+        if self.on_device:
+            return CutClips(frames, boxes, label, index, torch.get_rng_state().numpy().tobytes())
+        return self.transform(CutClips(frames, boxes, label, index))

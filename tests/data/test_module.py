@@ -1,11 +1,13 @@
 """VideoData from manifests to batches, with and without worker processes."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from nlvideo.data.module import VideoData
+from nlvideo.data.transforms import Augment
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_batches_of_every_stage(folder, read_numbers, num_workers):
             assert rest == [start + 4, start + 8, start + 12]
             assert 0 <= start <= 20 + index - 13
 
-    assert [[video.index for video in batch] for batch in data.val_dataloader()] == [[0], [], [2]]
+    assert [[video.index for video in batch] for batch in data.val_dataloader()] == [[0, 2]]
     (video,), *_ = data.test_dataloader()
     numbers = read_numbers(video.frames[video.clips], time_dim=-4)  # of the centre clip, then of video level
     assert numbers == [[3, 7, 11, 15], [0, 4, 8, 12], [7, 11, 15, 19]]
@@ -52,6 +54,15 @@ def test_batches_of_every_stage(folder, read_numbers, num_workers):
         "clip": (64, 1),
         "video": (64, 3),
     }
+
+
+def test_evaluation_batches_have_as_many_views_as_training_batches(folder):
+    for options, num_videos in (({}, 1), ({"num_crops": 1}, 3), ({"num_crops": 1, "eval_batch_size": 2}, 2)):
+        data = video_data(folder, val=str(folder / "train.csv"), batch_size=6, num_clips=2, **options)
+        data.setup("fit")
+        data.setup("test")
+        assert len(next(iter(data.val_dataloader()))) == options.get("eval_batch_size", 6)
+        assert len(next(iter(data.test_dataloader()))) == num_videos
 
 
 def test_spawned_workers_read_the_same_as_this_process(folder, read_numbers):
@@ -180,6 +191,20 @@ def test_too_many_failures_stop_the_run_with_one_line(folder, broken, num_broken
         raised = str(error)
     assert re.search(message, raised)
     assert "\n" not in raised
+
+
+def test_a_batch_is_augmented_on_the_device_in_training_only(folder):
+    data = video_data(folder, augment_on_device=True, augment=Augment(mixup=0.5), num_workers=0)
+    data.setup("fit")
+    data.trainer = SimpleNamespace(training=True, global_rank=0, world_size=1)
+    batch = next(iter(data.train_dataloader()))
+    assert [cut.frames[0].shape for cut in batch] == [(4, 3, 64, 64)] * 3
+    clips = data.on_after_batch_transfer(batch, 0)
+    assert (clips.video.shape, clips.label.shape) == ((3, 1, 3, 4, 64, 64), (3, 2))
+    assert torch.equal(data.augment_batch(batch).index, clips.index)
+    data.trainer.training = False
+    videos = next(iter(data.val_dataloader()))
+    assert data.on_after_batch_transfer(videos, 0) is videos
 
 
 def test_repeats_fill_the_batch_with_fewer_videos(folder):

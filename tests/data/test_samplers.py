@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.fabric.utilities import move_data_to_device
 
 from nlvideo.data.module import VideoData
 from nlvideo.data.samplers import ResumableDistributedSampler
@@ -53,11 +54,11 @@ def loader_of(tmp_path_factory, write_numbered):
     rows = [f"{write_numbered(folder / f'{i}.mp4', 40).name},{i % 2}\n" for i in range(5)]
     (folder / "train.csv").write_text("path,label\n" + "".join([*rows, "absent.mp4,1\n"]))
 
-    def make(num_workers):
+    def make(num_workers, **more):
         augment = Augment(color_jitter=0.4, rand_augment=9, erasing=0.5)
         options = {"short_side": (64, 80), "crop_size": 48, "clip_frames": 4, "frame_interval": 4, "repeats": 2}
         train = str(folder / "train.csv")
-        data = VideoData(2, train, train, **options, augment=augment, batch_size=4, num_workers=num_workers)
+        data = VideoData(2, train, train, **options, **more, augment=augment, batch_size=4, num_workers=num_workers)
         data.max_failed = 1.0
         data.setup("fit")
         return data.train_dataloader()
@@ -72,6 +73,25 @@ def drawn(loader) -> list:
 
 def test_the_number_of_workers_changes_nothing(loader_of):
     torch.testing.assert_close(drawn(loader_of(2)), drawn(loader_of(0)), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_clips_that_are_augmented_after_loading_are_the_same(loader_of, num_workers):
+    """As with augment_on_device; and the draws of the step are untouched."""
+    loader = loader_of(num_workers, augment_on_device=True)
+    transform = loader.dataset.dataset.transform
+    later = [(*transform.batch(batch), torch.rand(3)) for batch in loader]
+    torch.testing.assert_close(later, drawn(loader_of(0)), rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_clips_that_are_augmented_on_a_gpu_are_the_same_to_rounding(loader_of):
+    loader = loader_of(0, augment_on_device=True)
+    transform = loader.dataset.dataset.transform
+    for batch, expected in zip(map(transform.batch, move_data_to_device([*loader], "cuda")), loader_of(0), strict=True):
+        assert batch.video.is_cuda and batch.label.tolist() == expected.label.tolist()
+        assert (batch.video.cpu().float() - expected.video.float()).abs().mean() < 1
 
 
 def test_a_loader_goes_on_where_another_was(loader_of):

@@ -5,6 +5,7 @@ import pickle
 
 import torch
 
+from nlvideo.data.clips import ClipTransform
 from nlvideo.data.eval_dataset import EvalVideos
 from nlvideo.data.flip_labels import flipped_labels
 from nlvideo.data.manifest import Sample
@@ -13,8 +14,9 @@ from nlvideo.data.train_dataset import TrainClips
 from nlvideo.data.transforms import RandomCrop
 
 
-def train_clips(samples, **options):
-    return TrainClips(samples, **{"sampling": ClipSampling(4, 8), "crop": RandomCrop(64), **options})
+def train_clips(samples, transform=None, **options):
+    transform = transform or ClipTransform(RandomCrop(64))
+    return TrainClips(samples, sampling=ClipSampling(4, 8), transform=transform, **options)
 
 
 def test_a_training_clip_is_dense_and_its_start_is_random(samples, read_numbers):
@@ -69,12 +71,13 @@ def test_several_clips_from_one_decode(samples, read_numbers, monkeypatch):
 def test_a_flip_exchanges_left_and_right_classes_and_leaves_the_rest(samples):
     names = ["pushing it left", "pushing it right", "turning left"]
     assert flipped_labels(names) == [1, 0, None]
-    dataset = train_clips(
-        [Sample(samples[0].path, label, "long.mp4") for label in range(3)],
-        flip_labels=flipped_labels(names),
+    transform = ClipTransform(
+        RandomCrop(64),
         # A picture that is black on the left and white on the right.
-        transform=lambda frames: torch.cat([frames[..., :32] * 0, frames[..., :32] * 0 + 255], dim=-1),
+        lambda frames: torch.cat([frames[..., :32] * 0, frames[..., :32] * 0 + 255], dim=-1),
+        flipped_labels(names),
     )
+    dataset = train_clips([Sample(samples[0].path, label, "long.mp4") for label in range(3)], transform)
     torch.manual_seed(0)
     seen = set()
     for row in [0, 1, 2] * 10:

@@ -5,10 +5,10 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from nlvideo.data.clips import Clips
 from nlvideo.data.mixup import mix_batch
 from nlvideo.data.reading import read_training_clips
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.train_dataset import Clips
 from nlvideo.data.transforms import Augment, JitteredCrop, RandomCrop, color_augmentation, resize_short_side, train_crop
 from nlvideo.data.video import Box
 
@@ -44,7 +44,7 @@ def cropped(monkeypatch):
     monkeypatch.setattr("nlvideo.data.reading.Video", Video)
 
     def read(crop, frames):
-        ((part, box),) = read_training_clips(frames, sampling=ClipSampling(len(frames), 1), crop=crop)
+        (part,), (box,) = read_training_clips(frames, sampling=ClipSampling(len(frames), 1), crop=crop)
         return crop(part, box)
 
     return read

@@ -6,9 +6,10 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
+from nlvideo.data.clips import ClipTransform, collate_clips
 from nlvideo.data.manifest import Sample
 from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.train_dataset import TrainClips, collate_clips
+from nlvideo.data.train_dataset import TrainClips
 from nlvideo.data.transforms import JitteredCrop
 from nlvideo.data.video import READERS, DecodeError, Reader, ReadError, Video
 from nlvideo.models import ResNet3d
@@ -47,7 +48,7 @@ def test_a_new_decoder_reads_and_trains(registered, tmp_path):
     dataset = TrainClips(
         [Sample(tmp_path / "a.npy", label, "a.npy") for label in (0, 1)],
         sampling=ClipSampling(4, 2),
-        crop=JitteredCrop(32, (32, 40)),
+        transform=ClipTransform(JitteredCrop(32, (32, 40))),
         decoder="numpy",
     )
     batch = next(iter(DataLoader(dataset, batch_size=2, collate_fn=collate_clips)))
