@@ -133,6 +133,9 @@ ATTACKS = {
     ),
     "an array without its bytes": named(call("numpy.core.multiarray", "_reconstruct", b"(cnumpy\nndarray\n)C\x01bt")),
     "ndarray with an address": named(call("numpy", "ndarray", b"(K\x08\x85" + dtype("f4") + b"t")),
+    "ndarray of objects over chosen bytes": named(
+        call("numpy", "ndarray", b"(K\x02\x85" + dtype("O8") + b"C\x10" + b"A" * 16 + b"t")
+    ),
     "_frombuffer of text": named(
         call("numpy.core.numeric", "_frombuffer", b"(" + text("ab") + dtype("f2") + b"K\x01\x85" + text("C") + b"t")
     ),
