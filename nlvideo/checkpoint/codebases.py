@@ -25,14 +25,13 @@ class Codebase:
 
     Attributes:
         name: shown to users.
-        marker: a name that only its files have.
         stem: its modules of the stem -> ours.
         head: its linear layer.
         stages: its numbers of res2 to res5.
         block: pattern of what precedes a module of a residual block, with groups ``stage`` and ``index``.
         in_block: its modules of a residual block -> ours.
         non_local, in_non_local: the same for non-local blocks.
-        suffixes: its endings of names -> PyTorch's.
+        suffixes: its endings of names -> PyTorch's; empty if they are PyTorch's.
         ignored: pattern of names that are no weights -> what they are.
         pooled_keys: part of a name that only non-local blocks with pooled keys have; None if names do not tell.
         net: its conventions, arguments of ResNet3d.
@@ -44,7 +43,6 @@ class Codebase:
     """
 
     name: str
-    marker: str
     stem: dict[str, str]
     head: str
     stages: str
@@ -64,8 +62,10 @@ class Codebase:
 
     def our_name(self, name: str) -> str | None:
         """Return our name of a parameter, or None if a ResNet has none such."""
-        suffix = next((suffix for suffix in self.suffixes if name.endswith(suffix)), None)
-        if suffix:
+        if self.suffixes:
+            suffix = next((suffix for suffix in self.suffixes if name.endswith(suffix)), None)
+            if suffix is None:
+                return None
             name = name.removesuffix(suffix) + self.suffixes[suffix]
         module, _, parameter = name.rpartition(".")
         if module == self.head:
@@ -81,10 +81,6 @@ class Codebase:
                 stage = list(STAGES.values())[self.stages.index(found["stage"])]
                 return f"blocks.{stage}.res_blocks.{found['index']}.{ours}{modules[found['module']]}.{parameter}"
         return None
-
-    def why_ignored(self, name: str) -> str | None:
-        """Return what an entry is that is no weight, or None."""
-        return next((what for pattern, what in self.ignored.items() if re.fullmatch(pattern, name)), None)
 
 
 def _residual(conv: str, norm: str, letters: str, shortcut: str, shortcut_norm: str) -> dict[str, str]:
@@ -116,7 +112,6 @@ PAPER_NON_LOCAL = {
 
 NON_LOCAL_NET = Codebase(
     name="video-nonlocal-net",
-    marker="conv1_w",
     stem={"conv1": "conv", "res_conv1_bn": "norm"},
     head="pred",
     stages="2345",
@@ -140,7 +135,6 @@ NON_LOCAL_NET = Codebase(
 
 SLOWFAST = Codebase(
     name="SlowFast",
-    marker="s1.pathway0_stem.conv.weight",
     stem={"s1.pathway0_stem.conv": "conv", "s1.pathway0_stem.bn": "norm"},
     head="head.projection",
     stages="2345",
@@ -155,7 +149,6 @@ SLOWFAST = Codebase(
 
 PYTORCHVIDEO = Codebase(
     name="pytorchvideo",
-    marker="blocks.0.conv.weight",
     stem={"blocks.0.conv": "conv", "blocks.0.norm": "norm"},
     head="blocks.6.proj",
     stages="1345",
@@ -170,7 +163,6 @@ PYTORCHVIDEO = Codebase(
 
 MMACTION = Codebase(
     name="mmaction2",
-    marker="backbone.conv1.conv.weight",
     stem={"backbone.conv1.conv": "conv", "backbone.conv1.bn": "norm"},
     head="cls_head.fc_cls",
     stages="1234",
@@ -196,7 +188,6 @@ MMACTION = Codebase(
 
 TORCHVISION = Codebase(
     name="torchvision or timm",
-    marker="layer1.0.conv1.weight",
     stem={"conv1": "conv", "bn1": "norm"},
     head="fc",
     stages="1234",
@@ -215,11 +206,9 @@ def recognise(names: Iterable[str]) -> Codebase:
     Raises:
         ValueError: none does.
     """
-    names = set(names)
+    names = sorted(names)
     for codebase in CODEBASES:
-        if codebase.marker in names:
+        if f"{STEM}.conv.weight" in map(codebase.our_name, names):
             return codebase
-    raise ValueError(
-        f"names such as {', '.join(sorted(names)[:3])} are of no codebase known here; expected "
-        + ", ".join(f"{codebase.marker} ({codebase.name})" for codebase in CODEBASES)
-    )
+    known = ", ".join(codebase.name for codebase in CODEBASES)
+    raise ValueError(f"no codebase known here ({known}) has a first convolution among {', '.join(names[:3])}, ..")

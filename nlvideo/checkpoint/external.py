@@ -1,5 +1,6 @@
 """The weights in another codebase's file, by our names."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -44,8 +45,8 @@ def read_external(content: Any) -> ExternalWeights:
     codebase = recognise(theirs)
     ours, unexplained, ignored = {}, [], Counter()
     for name, weight in theirs.items():
-        if what := codebase.why_ignored(name):
-            ignored[what] += 1
+        if what := [what for pattern, what in codebase.ignored.items() if re.fullmatch(pattern, name)]:
+            ignored[what[0]] += 1
         elif our_name := codebase.our_name(name):
             ours[our_name] = weight
         else:

@@ -1,12 +1,10 @@
-"""A reader for pickles of numpy arrays, as Caffe2 and Python 2 wrote them, in which nothing is called.
+"""A reader for pickles of numpy arrays, as Caffe2 wrote them, in which nothing is called.
 
 `pickle.load` calls whatever a file names. This reader goes through the opcodes itself: it knows containers, plain
 values and the few names that numpy puts around an array, and it builds each array from its bytes, after dtype and
 shape have been checked against them.
 """
 
-import codecs
-import io
 import math
 import pickletools
 import sys
@@ -15,11 +13,9 @@ from typing import Any
 
 import numpy as np
 
-OPCODES = {opcode.code.encode("latin1"): opcode for opcode in pickletools.opcodes}
 VALUES = {  # opcodes whose argument is the value
-    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
 }
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -67,13 +63,16 @@ GLOBALS = {
 
 
 def loads(data: bytes) -> Any:
-    """Return the content of a pickle: dicts, lists, tuples, strings, numbers and numeric numpy arrays.
+    """Return the content of a pickle of protocol 2 or later: containers, strings, numbers and numeric numpy arrays.
 
     Raises:
         ValueError: the pickle is damaged, or asks for anything else.
     """
+    machine = _Machine(len(data))
     try:
-        return _Machine(data).run()
+        for opcode, argument, _ in pickletools.genops(data):
+            machine.step(opcode.name, argument)
+        return machine.stack.pop()
     except (IndexError, OverflowError) as error:  # an empty stack; a size beyond 64 bits
         raise ValueError(f"a damaged pickle: {error}") from error
 
@@ -81,33 +80,15 @@ def loads(data: bytes) -> Any:
 class _Machine:
     """The stack machine of a pickle. Each opcode changes the stack; MARK puts the stack aside and begins a new one."""
 
-    def __init__(self, data: bytes):
-        self.file = io.BytesIO(data)
+    def __init__(self, size: int):
         self.stack: list[Any] = []
         self.outer_stacks: list[list[Any]] = []
         self.memo: list[Any] = []
-        self.free_bytes = FREE_BYTES + BYTES_PER_BYTE * len(data)
-
-    def run(self) -> Any:
-        while True:
-            opcode = OPCODES.get(self.file.read(1))
-            if opcode is None:
-                raise ValueError("a damaged pickle: it ends early, or has an unknown opcode")
-            if opcode.name == "STOP":
-                return self.stack.pop()
-            self.step(opcode.name, self.read_argument(opcode))
-
-    def read_argument(self, opcode: pickletools.OpcodeInfo) -> Any:
-        if opcode.name != "STRING":
-            return opcode.arg.reader(self.file) if opcode.arg else None
-        text = self.file.readline().strip()  # pickletools takes Python 2's for ASCII
-        if len(text) < 2 or text[:1] not in b"'\"" or text[:1] != text[-1:]:
-            raise ValueError("a damaged pickle: a string without quotes")
-        return codecs.escape_decode(text[1:-1])[0].decode("latin1")
+        self.free_bytes = FREE_BYTES + BYTES_PER_BYTE * size
 
     def step(self, opcode: str, argument: Any) -> None:
         match opcode:
-            case "PROTO" | "FRAME":
+            case "PROTO" | "FRAME" | "STOP":
                 pass
             case _ if opcode in VALUES:
                 self.push(argument, sys.getsizeof(argument))
@@ -117,16 +98,12 @@ class _Machine:
                 self.push_tuple([self.stack.pop() for _ in range(TUPLES[opcode])][::-1])
             case "TUPLE":
                 self.push_tuple(self.pop_mark())
-            case "EMPTY_LIST" | "LIST":
-                items = self.pop_mark() if opcode == "LIST" else []
+            case "EMPTY_LIST":
                 self.push([], CONTAINER)
-                self.extend(items)
             case "APPEND" | "APPENDS":
                 self.extend([self.stack.pop()] if opcode == "APPEND" else self.pop_mark())
-            case "EMPTY_DICT" | "DICT":
-                items = self.pop_mark() if opcode == "DICT" else []
+            case "EMPTY_DICT":
                 self.push({}, CONTAINER)
-                self.update(items)
             case "SETITEM" | "SETITEMS":
                 self.update([self.stack.pop(), self.stack.pop()][::-1] if opcode == "SETITEM" else self.pop_mark())
             case "MARK":
@@ -141,9 +118,9 @@ class _Machine:
                 self.push(self.stack[-1])
             case "MEMOIZE":
                 self.remember(len(self.memo))
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
+            case "BINPUT" | "LONG_BINPUT":
                 self.remember(argument)
-            case "GET" | "BINGET" | "LONG_BINGET":
+            case "BINGET" | "LONG_BINGET":
                 self.push(self.memo[argument])
             case "GLOBAL":
                 self.push_global(argument)

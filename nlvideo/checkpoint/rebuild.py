@@ -36,13 +36,11 @@ def add_import_argument(parser: ArgumentParser) -> None:
 
 def import_named_modules(arguments: Sequence[str]) -> list[str]:
     """Import the modules of all ``--import MODULE`` on a command line, and return its other arguments."""
-    others, remaining = [], iter(arguments)
-    for argument in remaining:
-        option, equals, name = argument.partition("=")
-        if option == "--import":
-            import_module(name if equals else next(remaining, ""))
-        else:
-            others.append(argument)
+    parser = ArgumentParser(prog="nlvideo", add_help=False, allow_abbrev=False)
+    add_import_argument(parser)
+    options, others = parser.parse_known_args(arguments)
+    for name in options.trusted_modules:
+        import_module(name)
     return others
 
 
@@ -52,8 +50,6 @@ def import_module(name: str) -> None:
     Raises:
         ValueError: there is no such module.
     """
-    if not name:
-        raise ValueError("--import: expected the name of a module, such as my_blocks")
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:

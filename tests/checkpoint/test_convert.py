@@ -119,21 +119,18 @@ def test_a_new_codebase_is_one_entry(monkeypatch, tmp_path):
     mine = replace(
         TORCHVISION,
         name="mine",
-        marker="encoder/stem/kernel",
-        stem={"encoder/stem/": "conv", "encoder/bn1": "norm"},
+        stem={"encoder/conv1": "conv", "encoder/bn1": "norm"},
         head="encoder/fc",
         block=r"encoder/layer(?P<stage>\d)\.(?P<index>\d+)\.",
-        suffixes={"kernel": ".weight"},
     )
     theirs = {f"encoder/{name}": weight for name, weight in resnet18(num_classes=5).state_dict().items()}
-    theirs["encoder/stem/kernel"] = theirs.pop("encoder/conv1.weight")
     torch.save(theirs, tmp_path / "x")
-    with pytest.raises(ValueError, match="of no codebase known here"):
+    with pytest.raises(ValueError, match="x: no codebase known here"):
         convert(tmp_path / "x")
     monkeypatch.setattr(codebases, "CODEBASES", [*codebases.CODEBASES, mine])
     net = convert(tmp_path / "x", pool1="unpadded")
     assert net.conversion.startswith(f"mine: {len(theirs)} weights, all of them used")
-    torch.testing.assert_close(net.blocks[0].conv.weight[:, :, 0], theirs["encoder/stem/kernel"])
+    torch.testing.assert_close(net.blocks[0].conv.weight[:, :, 0], theirs["encoder/conv1.weight"])
 
 
 @pytest.mark.parametrize(
@@ -180,7 +177,7 @@ ERRORS = {
     "missing": (lambda state: state.pop("res4_1_branch2b_w"), {}, r"res_blocks\.1\.branch2\.conv_b\.weight is missing"),
     "shape": (lambda state: state.update(res3_0_branch2b_w=torch.ones(16, 8, 1, 3, 3)), {}, "16x8x1x3x3 there"),
     "headless": (lambda state: [state.pop(f"pred_{each}") for each in "wb"], {}, "init_from"),
-    "foreign": (lambda state: state.pop("conv1_w"), {}, "of no codebase known here"),
+    "foreign": (lambda state: state.pop("conv1_w"), {}, "no codebase known here"),
     "override": (
         lambda state: None,
         {"width": 8},

@@ -21,7 +21,7 @@ NUM_MUTATIONS = 2000
 ARRAY = np.array([[1.5, -2.0], [3e-7, 1e4]], np.float32)
 
 
-@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("protocol", range(2, 6))
 @pytest.mark.parametrize(
     "array",
     [
@@ -46,18 +46,12 @@ def test_arrays_and_plain_values_of_every_protocol(array, protocol):
 
 
 def test_bytes_that_python_2_wrote_as_text():
-    """Opcodes U (binary) and S (quoted), which pickle of Python 3 never writes."""
+    """Opcode U, which pickle of Python 3 never writes."""
     start = b"}U\x01xcnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85U\x01bt"
-    state = (
-        b"R(K\x01K\x02K\x02\x86cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNN"
-        + b"J\xff\xff\xff\xff" * 2
-        + b"K\x00tb\x89"
-    )
-    data = ARRAY.tobytes()
-    quoted = "".join(f"\\x{byte:02x}" for byte in data).encode()
-    for text in (b"U" + bytes([len(data)]) + data, b"S'" + quoted + b"'\n"):
-        read = loads(b"\x80\x02" + start + state + text + b"tbs.")
-        np.testing.assert_array_equal(read["x"], ARRAY)
+    of_dtype = b"cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNN" + b"J\xff\xff\xff\xff" * 2 + b"K\x00tb"
+    data = b"U" + bytes([ARRAY.nbytes]) + ARRAY.tobytes()
+    read = loads(b"\x80\x02" + start + b"R(K\x01K\x02K\x02\x86" + of_dtype + b"\x89" + data + b"tbs.")
+    np.testing.assert_array_equal(read["x"], ARRAY)
 
 
 class Call:
@@ -183,7 +177,7 @@ ATTACKS = {
     "an array, built over and over": b"\x80\x04]" + b"B" + struct.pack("<I", 1 << 20) + b"\0" * (1 << 20) + b"\x940"
     + (array((1 << 18,), data=b"h\x00") + b"a") * 1000 + b".",
     "a deep key": b"\x80\x04" + PADDING * 5 + b"}" + b"N" + b"\x85" * 200_000 + b"Ns.",
-    "doubling": b"\x80\x04]" + text("lol") + b"a" + b"\x94(h\x00h\x00l" * 60 + b".",
+    "doubling": b"\x80\x04]\x94" + b"".join(b"](h%ch%ce\x94" % (i, i) for i in range(60)) + b".",
     "a list in itself": b"\x80\x04]\x94h\x00a" + b".",
     "a long frame": b"\x80\x04\x95" + b"\xff" * 8 + b"}.",
     "bytes of the largest size": b"\x80\x04\x8e" + b"\xff" * 7 + b"\x7f}.",
@@ -283,7 +277,7 @@ def test_mutations_of_a_valid_file(foreign_net, clip, tmp_path_factory):
     theirs(clip())
     valid = theirs.save(tmp_path_factory.mktemp("valid") / "x.pkl").read_bytes()
     some = dict(list(pickle.loads(valid)["blobs"].items())[::9])
-    few = [pickle.dumps({"blobs": some}, protocol=protocol) for protocol in (0, 2, 4, 5)]
+    few = [pickle.dumps({"blobs": some}, protocol=protocol) for protocol in (2, 4, 5)]
     # Half of the mutations hit the opcodes of small arrays, which fill most of these files.
     small = [
         pickle.dumps({"blobs": {"a": ARRAY, "b": ARRAY[0], "lr": np.float64(1)}}, protocol=p) for p in (0, 2, 4, 5)
