@@ -1,4 +1,4 @@
-"""Trains and tests a network in several variants, and puts the results side by side: tables, pictures, LaTeX.
+"""Train and test a network in several variants and compare the results: tables, plots, LaTeX.
 
 python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo -o runs/demo_tables --trainer.max_epochs 8
 python tools/ablate.py -c configs/demo.yaml --set 'model.net.after.at=none,{res3: [0, 1], res4: [1]}' -o runs/where
@@ -13,10 +13,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from nlvideo import ablation
-from nlvideo.ablation.plan import duration
+from nlvideo.ablation.execute import Runner
+from nlvideo.ablation.launch import make_resources
+from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
+from nlvideo.ablation.report import FILES, log_tables, write_report
 from nlvideo.ablation.runs import is_finished
 from nlvideo.ablation.slurm import parse_settings, run_on_slurm
+from nlvideo.ablation.tables import duration, plan_table, rich_table
+from nlvideo.ablation.variants import check_common, read_sweeps, sweep_of_settings
 from nlvideo.console import console
 
 
@@ -38,7 +42,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", action="store_true", help="check every variant, print what would run, and end")
     parser.add_argument("--report-only", action="store_true", help="make tables and pictures of what is finished")
     parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
-    parser.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N parts of the runs, from 1")
     parser.add_argument("--jobs", type=int, help="runs side by side (default: one, or one for each of --devices)")
     parser.add_argument("--devices", default="", help="GPUs, as in 0,1,2,3, divided among the jobs (default: all)")
     parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="default: %(default)s")
@@ -57,7 +60,7 @@ def main() -> int:
     options, overrides = build_parser().parse_known_args()
     try:
         return ablate(options, overrides)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:  # the last from filelock: no locks on this disk
         print(f"ablate: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("ablate: stopped; the same command goes on from here", file=sys.stderr)
@@ -65,44 +68,40 @@ def main() -> int:
 
 
 def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
-    ablation.check_common(overrides)
+    check_common(overrides)
     output, base = options.output, [argument for path in options.config for argument in ("-c", path)] + overrides
     if options.wandb:
         base += ["--trainer.logger=WandbLogger", f"--trainer.logger.project={options.wandb}"]
-    if options.set:
-        sweeps = [ablation.sweep_of_settings(options.set, output.name)]
-    else:
-        sweeps = ablation.read_sweeps(options.sweep)
+    sweeps = [sweep_of_settings(options.set, output.name)] if options.set else read_sweeps(options.sweep)
     if options.report_only and not output.is_dir():
         raise ValueError(f"{output}: no such folder; --report-only is for what has been run there")
-    plans = ablation.make_plans(sweeps, base, ablation.parse_seeds(options.seeds))
-    runs = ablation.take_shard(ablation.all_runs(plans), options.shard)
-    rate = ablation.seconds_per_work(ablation.all_runs(plans), output)
+    plans = make_plans(sweeps, base, parse_seeds(options.seeds))
+    runs = all_runs(plans)
     left = [run for run in runs if not is_finished(run.folder(output))]
     if not options.report_only:
+        rate = seconds_per_work(runs, output)
         for plan in plans:
-            console().print(ablation.plan_table(plan, output, rate))
+            console().print(plan_table(plan, output, rate))
         time = "unknown until one is finished" if rate is None else duration(sum(run.work for run in left) * rate)
-        about = f"{len(left)} of {len(runs)} runs to do; time one after another: {time if left else 'none'}"
-        console().print(about, highlight=False)
+        console().print(f"{len(left)} of {len(runs)} runs to do; time one after another: {time if left else 'none'}")
     if options.plan:
         return 0
 
     output.mkdir(parents=True, exist_ok=True)
     if left and not options.report_only:
         run(options, left, plans)
-    panels = ablation.write_report(plans, output)
-    for table in ablation.result_tables(panels):
-        console().print(table)
+    panels = write_report(plans, output)
+    for panel in panels:
+        console().print(rich_table(*panel))
     if not options.report_only:
-        ablation.log_tables(panels, output)
-    console().print(f"written to {output}: {ablation.FILES}; and a folder for each run", highlight=False)
+        log_tables(panels, output)
+    console().print(f"written to {output}: {FILES}; and a folder for each run")
     return 0 if options.report_only or all(is_finished(each.folder(output)) for each in runs) else 1
 
 
 def run(options: argparse.Namespace, left: list, plans: list) -> None:
     def report() -> None:
-        ablation.write_report(plans, options.output)
+        write_report(plans, options.output)
 
     devices = [each for each in options.devices.split(",") if each]
     if options.launcher == "slurm":
@@ -112,8 +111,8 @@ def run(options: argparse.Namespace, left: list, plans: list) -> None:
         return
     if options.slurm:
         raise ValueError("--slurm has no effect without --launcher slurm")
-    resources = ablation.make_resources(options.jobs, devices)
-    ablation.Runner(left, options.output, resources, fail_fast=options.fail_fast, after_each=report).work()
+    resources = make_resources(options.jobs, devices)
+    Runner(left, options.output, resources, fail_fast=options.fail_fast, after_each=report).work()
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-KEPT_LINES = 100  # of a command's output, to find its error in
+LAST_LINES = 100  # of a command's output, in which its error is looked for
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What one of the jobs that run side by side has of the machine.
+    """The part of the machine that one of several jobs may use.
 
     Attributes:
-        devices: GPUs, as in CUDA_VISIBLE_DEVICES; None is all.
-        cores: CPU cores; None is all.
-        shown: a training's epochs are printed; the whole output of a command is in the run's log alone.
+        devices: GPUs, as in CUDA_VISIBLE_DEVICES; None for all.
+        cores: CPU cores; None for all.
+        shown: print a training's epochs; the whole output of a command is in the run's log alone.
     """
 
     devices: str | None = None
@@ -35,12 +35,12 @@ class Resources:
         return {**os.environ, **added}
 
 
-# (arguments of nlvideo, the run's log, resource, descriptor to keep open) -> what went wrong, in a line, or None
-Launch = Callable[[Sequence[str], Path, Resources, int], str | None]
+# (arguments of nlvideo, the run's log, resources, lock to hold meanwhile) -> the error in one line, or None
+Launch = Callable[[Sequence[str], Path, Resources, Path], str | None]
 
 
 def make_resources(jobs: int | None, devices: Sequence[str]) -> list[Resources]:
-    """One for each job: devices and CPU cores divided among them; jobs are as many as the devices unless given.
+    """Divide devices and CPU cores among jobs; by default there is one job for each device.
 
     Raises:
         ValueError: fewer than one job.
@@ -55,37 +55,39 @@ def make_resources(jobs: int | None, devices: Sequence[str]) -> list[Resources]:
     return [Resources(share, cores, shown=False) for share in shares]
 
 
-def in_subprocess(arguments: Sequence[str], log: Path, resource: Resources, kept: int) -> str | None:
-    """Runs `nlvideo` with these arguments; its output is appended to the log. `kept` stays open in it."""
-    last = deque(maxlen=KEPT_LINES)
+def in_subprocess(arguments: Sequence[str], log: Path, resources: Resources, lock: Path) -> str | None:
+    """Run `nlvideo` with these arguments, append its output to the log, and return its error.
+
+    The command holds `lock` as long as it runs, even if this process is killed.
+    """
+    last = deque(maxlen=LAST_LINES)
     with (
         log.open("a") as file,
         subprocess.Popen(
-            [sys.executable, "-m", "nlvideo", *arguments],
+            [sys.executable, "-m", "nlvideo.ablation.locks", str(lock), *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=resource.environment(),
-            pass_fds=(kept,),
+            env=resources.environment(),
         ) as process,
     ):
         for line in process.stdout:
             file.write(line)
             file.flush()
             last.append(line.strip())
-            if resource.shown and line.startswith("epoch "):
+            if resources.shown and line.startswith("epoch "):
                 print(f"  {line}", end="", flush=True)
     if process.returncode == 0:
         return None
     if process.returncode < 0:
         name = signal.Signals(-process.returncode).name
         return f"nlvideo {arguments[0]} was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return last_word(last)
+    return find_error(last)
 
 
-def last_word(lines: Iterable[str]) -> str:
-    """The error in a failed command's output: nlvideo's own line, or the last one of a stack trace."""
+def find_error(lines: Iterable[str]) -> str:
+    """Return the error in a failed command's output: nlvideo's own line, or the last one of a stack trace."""
     lines = [line for line in lines if line and not line.startswith("wandb:")]
     ours = [line.removeprefix("nlvideo: ") for line in lines if line.startswith("nlvideo: ")]
-    return (ours or lines or ["it said nothing"])[-1]
+    return (ours or lines or ["no output"])[-1]

@@ -1,4 +1,4 @@
-"""What a sweep will run, known before anything runs: every variant parsed and built on meta, every run with its key."""
+"""The plan of a sweep, before anything runs: every variant parsed and built on meta, every run with its key."""
 
 import hashlib
 import json
@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentError
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
-from nlvideo.ablation.runs import Run, is_finished, seconds
+from nlvideo.ablation.runs import Run, seconds
 from nlvideo.ablation.variants import Sweep, Variant
 from nlvideo.ablation.wandb_group import in_group
 from nlvideo.configuration import configuration
@@ -23,7 +20,7 @@ from nlvideo.cost.tables import NetworkSpec
 from nlvideo.models import Backbone
 from nlvideo.models.placed_blocks import describe_blocks
 
-# Settings that do not change what a run learns: its key leaves them out.
+# Settings that do not change what a run learns, so its key leaves them out.
 NOT_IN_KEY = {
     "name",
     "runs_dir",
@@ -42,7 +39,7 @@ NOT_IN_KEY_OF = {
 
 @dataclass(frozen=True)
 class Row:
-    """A variant, its resolved configuration, the blocks in its network, what it costs, and a run for each seed."""
+    """A variant: its resolved configuration, the attention blocks in its network, its cost, and a run for each seed."""
 
     variant: Variant
     config: dict[str, Any]
@@ -53,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep, each of its variants parsed and built."""
+    """A sweep whose variants are parsed and built."""
 
     sweep: Sweep
     rows: tuple[Row, ...]
@@ -64,21 +61,22 @@ class Plan:
 
 
 def make_plans(sweeps: Sequence[Sweep], base: Sequence[str], seeds: Sequence[int]) -> list[Plan]:
-    """As `make_plan`, for several sweeps of one base.
+    """Return the plans of several sweeps of one base.
 
     Raises:
-        ValueError: as there; or the base itself does not parse.
+        ValueError: see `make_plan`; or the base itself does not parse.
     """
     configuration(base)  # so that its own mistakes are not blamed on the first variant
     return [make_plan(sweep, base, seeds) for sweep in sweeps]
 
 
 def make_plan(sweep: Sweep, base: Sequence[str], seeds: Sequence[int]) -> Plan:
-    """
+    """Return the plan of a sweep.
+
     Args:
         sweep: the variants.
-        base: arguments of ``nlvideo fit`` that all share: ``-c`` and overrides. A variant's own win.
-        seeds: one run of each variant for each.
+        base: arguments of ``nlvideo fit`` that all variants share, ``-c`` and overrides; a variant's own win.
+        seeds: each variant has a run for each.
 
     Raises:
         ValueError: a variant does not parse or its network cannot be built; the message names it.
@@ -111,8 +109,8 @@ def _row(sweep: Sweep, variant: Variant, base: Sequence[str], seeds: Sequence[in
     arguments = [*base, *variant.arguments()]
     try:
         config = configuration(arguments)
-        job = NetworkSpec.of(config)
-        cost = count_cost(job.net, job.clip)
+        network = NetworkSpec.of(config)
+        cost = count_cost(network.net, network.clip)
     except (ValueError, RuntimeError, ArgumentError) as error:  # torch's own, for a clip too small for the network
         reason = " ".join(str(error).split())
         raise ValueError(f"sweep {sweep.name}, variant {variant.name}: {reason}") from error
@@ -130,7 +128,7 @@ def _row(sweep: Sweep, variant: Variant, base: Sequence[str], seeds: Sequence[in
                 sets_workers=config["data"]["num_workers"] is not None,
             )
         )
-    return Row(variant, config, describe_blocks(job.net), cost, tuple(runs))
+    return Row(variant, config, describe_blocks(network.net), cost, tuple(runs))
 
 
 def _slug(name: str) -> str:
@@ -138,7 +136,7 @@ def _slug(name: str) -> str:
 
 
 def run_key(config: dict[str, Any]) -> str:
-    """Ten digits that change where a setting changes that a result can depend on."""
+    """Return ten digits that change with every setting on which a result can depend."""
     kept = {name: value for name, value in config.items() if name not in NOT_IN_KEY}
     for section, names in NOT_IN_KEY_OF.items():
         kept[section] = {name: value for name, value in config[section].items() if name not in names}
@@ -146,25 +144,13 @@ def run_key(config: dict[str, Any]) -> str:
 
 
 def all_runs(plans: Sequence[Plan]) -> list[Run]:
-    """Each run once, though several sweeps may have it; all variants with the first seed before any with the second."""
+    """Return each run once, even if several sweeps have it; all variants with the first seed come first."""
     by_seed = zip(*(row.runs for plan in plans for row in plan.rows), strict=True)
     return list({run.key: run for runs in by_seed for run in runs}.values())
 
 
-def take_shard(runs: Sequence[Run], shard: str) -> list[Run]:
-    """StageCost I of N, from ``I/N`` with I from 1: every N-th run.
-
-    Raises:
-        ValueError: the shard is not of that form.
-    """
-    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
-    if not match or int(match[1]) > int(match[2]):
-        raise ValueError(f"--shard {shard!r}: expected I/N with I from 1 to N, such as 1/4")
-    return list(runs[int(match[1]) - 1 :: int(match[2])])
-
-
 def parse_seeds(seeds: str) -> list[int]:
-    """``0,1,2``.
+    """Return the seeds of a text such as ``0,1,2``.
 
     Raises:
         ValueError: not whole numbers, or one twice.
@@ -176,41 +162,7 @@ def parse_seeds(seeds: str) -> list[int]:
 
 
 def seconds_per_work(runs: Sequence[Run], output: Path) -> float | None:
-    """What the finished runs took, by which the time of the others is estimated; None where there is none to tell."""
-    taken = [(run, seconds(run.folder(output))) for run in runs if is_finished(run.folder(output))]
-    rates = [(its["train"] + its["test"]) / run.work for run, its in taken if its]
+    """Return the median time of the finished runs for a unit of `Run.work`; None if none is finished."""
+    times = [(run, seconds(run.folder(output))) for run in runs]
+    rates = [(time["train"] + time["test"]) / run.work for run, time in times if time]
     return statistics.median(rates) if rates else None
-
-
-def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
-    """A row for each variant: what it costs, and what is to do."""
-    table = Table("variant", "blocks")
-    for name in ("params M", "×", "GMACs", "×", "runs", "finished", "time left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    base = plan.baseline.cost
-    for row in plan.rows:
-        finished = sum(is_finished(run.folder(output)) for run in row.runs)
-        left = len(row.runs) - finished
-        time = "" if not left else "unknown" if rate is None else duration(left * rate * row.runs[0].work)
-        table.add_row(
-            Text(row.variant.name),
-            Text(row.blocks),
-            f"{row.cost.params / 1e6:.3f}",
-            f"{row.cost.params / base.params:.2f}",
-            f"{row.cost.gmacs:.3f}",
-            f"{row.cost.gmacs / base.gmacs:.2f}",
-            str(len(row.runs)),
-            str(finished),
-            time,
-        )
-    return Group(Text(f"{plan.sweep.name}: {plan.sweep.about}"), table)
-
-
-def duration(seconds: float) -> str:
-    """As people say it: 41 s, 2 min 5 s, 3 h 20 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,4 +1,4 @@
-"""Pictures of sweeps, one panel for each: accuracy against cost, accuracy by variant, learning curves. PNG and SVG."""
+"""Plots of sweeps, a panel for each: accuracy by variant, accuracy against cost, learning curves; PNG and SVG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +21,11 @@ NAMED_CURVES = 20
 
 
 def plot_accuracy(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> None:
-    """accuracy.png: each variant at both levels, in the sweep's order; a bar is the interval of the difference to the
-    baseline, around the accuracy at video level; dots are seeds; the line is the baseline."""
+    """Plot accuracy.png: the accuracy of each variant at both levels, in the sweep's order.
+
+    Dots are seeds, the dashed line is the baseline. The bar is the 95 % interval of the difference to the baseline,
+    drawn around the accuracy at video level and cut at 0 and 100 %.
+    """
     longest = max(len(results) for _, results in panels)
     figure, axes = _figure(len(panels), width=max(SIZE, 0.45 * longest + 1.5))
     for axis, (plan, results) in zip(axes, panels, strict=True):
@@ -32,25 +35,35 @@ def plot_accuracy(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path)
                 scores = [100 * score for score in result.scores[metric]]
                 if not scores:
                     continue
+                mean = 100 * result.mean(metric)
                 axis.plot([x] * len(scores), scores, marker, color=colour, markersize=3, alpha=0.5)
-                axis.plot(x, 100 * result.mean(metric), marker, color=colour, label=label)
+                axis.plot(x, mean, marker, color=colour, label=label)
                 label = None  # once in the legend
                 if metric == "video_top1" and result.difference:
-                    mean, low, high = (100 * each for each in vars(result.difference).values())
-                    axis.errorbar(x, 100 * result.mean(metric), [[mean - low], [high - mean]], color=colour, capsize=3)
+                    below, above = difference_bar(result)
+                    axis.errorbar(x, mean, [[below], [above]], color=colour, capsize=3)
         baseline = next(result for result in results if result.variant == plan.sweep.baseline)
         if baseline.scores["video_top1"]:
             axis.axhline(100 * baseline.mean("video_top1"), color="C0", linewidth=1, linestyle="--")
-        axis.set_xticks(
-            range(len(results)), [result.variant for result in results], rotation=45, ha="right", fontsize=8
-        )
+        names = [result.variant for result in results]
+        axis.set_xticks(range(len(results)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
         axis.set(title=plan.sweep.name, ylabel="top-1 accuracy, %", xlim=(-0.5, len(results) - 0.5))
         _finish(axis)
     _save(figure, output / "accuracy")
 
 
+def difference_bar(result: Result) -> tuple[float, float]:
+    """Return how far the interval of the difference reaches below and above the accuracy, in percent.
+
+    The interval is one of a difference; moved to the accuracy it could leave [0, 100].
+    """
+    accuracy, difference = 100 * result.mean("video_top1"), result.difference
+    below, above = 100 * (difference.mean - difference.low), 100 * (difference.high - difference.mean)
+    return min(below, accuracy), min(above, 100 - accuracy)
+
+
 def plot_cost(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> None:
-    """cost.png: accuracy at video level against multiply-adds."""
+    """Plot cost.png: accuracy at video level against multiply-adds."""
     figure, axes = _figure(len(panels))
     for axis, (plan, results) in zip(axes, panels, strict=True):
         for result in results:
@@ -69,7 +82,7 @@ def plot_cost(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> 
 
 
 def plot_curves(plans: Sequence[Plan], output: Path) -> None:
-    """curves.png: training loss and accuracy at clip level of every run, a colour for each variant."""
+    """Plot curves.png: training loss and accuracy at clip level of every run, a colour for each variant."""
     figure, axes = _figure(2 * len(plans))
     for i, plan in enumerate(plans):
         loss, top1 = axes[2 * i : 2 * i + 2]
@@ -94,7 +107,7 @@ def plot_curves(plans: Sequence[Plan], output: Path) -> None:
 
 
 def _figure(num_panels: int, width: float = SIZE + 1) -> tuple[Figure, list[Axes]]:
-    """WandbMedia in rows of two, or of three where that fills them."""
+    """Return panels in rows of two, or in one row of three."""
     columns = num_panels if num_panels <= 3 else 2
     rows = -(-num_panels // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(width * columns, SIZE * rows), squeeze=False)
@@ -111,7 +124,7 @@ def _finish(axis: Axes, legend: bool = True) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """As .png and .svg, each whole or not at all."""
+    """Save a figure as .png and .svg."""
     for kind in ("png", "svg"):
         with replacing(path.with_suffix(f".{kind}")) as partial:
             figure.savefig(partial, dpi=120)

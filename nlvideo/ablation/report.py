@@ -1,18 +1,18 @@
-"""Writes what a sweep has given so far: tables and pictures, from the files of its runs alone."""
+"""The report of a sweep: tables and pictures of what is finished, from the files of its runs alone."""
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 from lightning.pytorch.loggers import WandbLogger
-from rich.console import Group
 
 from nlvideo.ablation import plots
-from nlvideo.ablation.claims import claim
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result, by_run, by_variant, collect
-from nlvideo.ablation.tables import cells, latex, markdown, rich_table
+from nlvideo.ablation.tables import cells, latex, markdown
+from nlvideo.ablation.wandb_group import given_settings
 from nlvideo.console import console
 from nlvideo.files import write_text
 from nlvideo.training.loggers import logged_in_to_wandb, wandb_loggers
@@ -21,11 +21,12 @@ FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curv
 
 
 def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[Result]]]:
-    """Results of all sweeps into one set of files (`FILES`), a table or a panel for each sweep.
+    """Write the results of all sweeps into one set of files (`FILES`), a table or a panel for each sweep.
 
-    Of several runners that share the folder, one writes at a time.
+    Of several runners on one folder, one writes at a time.
     """
-    with claim(output / ".claims" / "report.lock", wait=True):
+    (output / ".locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(output / ".locks" / "report.lock"):
         panels = [(plan, collect(plan, output)) for plan in plans]
         tables = {
             "results.md": "\n".join(markdown(*panel) for panel in panels),
@@ -41,23 +42,17 @@ def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[R
     return panels
 
 
-def result_tables(panels: Sequence[tuple[Plan, Sequence[Result]]]) -> list[Group]:
-    """For the terminal."""
-    return [rich_table(*panel) for panel in panels]
-
-
 def log_tables(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) -> None:
-    """One more run in each sweep's group, with its table; offline where nobody is logged in. Never fails."""
+    """Log the table of each sweep to W&B, as one more run of its group; offline if nobody is logged in."""
     for plan, results in panels:
-        columns, rows = cells(plan, results)
         for logger in wandb_loggers(plan.baseline.config["trainer"]["logger"]):
-            given = {key: value for key, value in logger["init_args"].items() if value is not None}
-            settings = {"group": plan.sweep.name, **given, "name": f"{plan.sweep.name}: table", "save_dir": str(output)}
+            settings = {"group": plan.sweep.name, **given_settings(logger)}
+            settings |= {"name": f"{plan.sweep.name}: table", "save_dir": str(output)}
             if not logged_in_to_wandb():
                 os.environ.setdefault("WANDB_MODE", "offline")
             try:
                 run = WandbLogger(**settings)
-                run.log_table("results", columns=columns, data=rows)
+                run.log_table("results", dataframe=cells(plan, results))
                 run.experiment.finish()
             except Exception as error:  # whatever a third-party client raises, from no network to no login
-                console().print(f"W&B: the table of {plan.sweep.name} is not logged: {error}", markup=False)
+                console().print(f"W&B: the table of {plan.sweep.name} is not logged: {error}")

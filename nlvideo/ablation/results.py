@@ -1,6 +1,6 @@
-"""What the runs of a sweep gave: read from their folders, averaged over seeds, compared with the baseline.
+"""Results of a sweep: read from the folders of its runs, averaged over seeds, compared with the baseline.
 
-Letters: n videos.
+Shapes: n videos.
 """
 
 import functools
@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from nlvideo.ablation.claims import is_claimed
+from nlvideo.ablation.locks import is_locked
 from nlvideo.ablation.plan import Plan, Row
 from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_trained, read, seconds
 from nlvideo.ablation.variants import Sweep
@@ -24,11 +24,11 @@ METRICS = ("video_top1", "video_top5", "clip_top1", "clip_top5")
 
 @dataclass(frozen=True)
 class Difference:
-    """To the baseline, in top-1 accuracy at video level: over the videos that both have, each seed's mean.
+    """Difference to the baseline in top-1 accuracy at video level, over the videos that both have, mean of the seeds.
 
     Attributes:
         mean: of the difference.
-        low, high: 95 % interval, by drawing videos; what training with another seed would change is not in it.
+        low, high: 95 % interval of a bootstrap over videos; what another seed would change is not in it.
     """
 
     mean: float
@@ -38,20 +38,20 @@ class Difference:
 
 @dataclass(frozen=True)
 class Result:
-    """A row of the table.
+    """The results of a variant: a row of the table.
 
     Attributes:
         variant: its name.
         scores: of each metric (video_top1, .., clip_top5; 0 to 1), one for each finished seed.
-        num_runs: seeds that were asked for.
+        num_runs: number of seeds asked for.
         params, gmacs: of its network, and relative to the baseline's.
-        difference: None for the baseline, and as long as either has no finished run.
-        difference_note: why there is none though both are finished.
-        published: top-1, and top-5 where known, in percent; None where not.
-        seconds: of training and test, mean over the seeds; None where unknown.
+        difference: None for the baseline, and until both have a finished run.
+        difference_note: why there is no difference although both are finished.
+        published: top-1, and top-5 if known, in percent.
+        seconds: of training and test, mean over the seeds.
         views: of a video, and the protocol that cut them.
-        videos: how many of the manifest's were scored.
-        unfinished: what is to say of the runs that have no result: their errors first.
+        videos: how many videos of the manifest were scored.
+        unfinished: state of the runs that have no result, or their errors.
     """
 
     variant: str
@@ -73,14 +73,14 @@ class Result:
         return statistics.mean(self.scores[metric]) if self.scores[metric] else None
 
     def std(self, metric: str) -> float | None:
-        """Over seeds; None for a single one."""
+        """Return the standard deviation over seeds; None for a single one."""
         return statistics.stdev(self.scores[metric]) if len(self.scores[metric]) > 1 else None
 
 
 def collect(plan: Plan, output: Path) -> list[Result]:
-    """A result for each variant, from the files of its runs.
+    """Return a result for each variant, from the files of its runs.
 
-    The accuracies at video level are computed from the predictions files, those at clip level stand in test.json.
+    Accuracies at video level are computed from the predictions files, those at clip level are read from test.json.
     """
     published = published_numbers(plan.sweep, plan.baseline.config)
     return [_result(row, plan.baseline, output, published.get(row.variant.name)) for row in plan.rows]
@@ -112,19 +112,20 @@ def _result(row: Row, baseline: Row, output: Path, published: list[float] | None
         difference=difference,
         difference_note=note,
         published=published,
-        seconds=statistics.mean(each["train"] + each["test"] for each in times) if times and all(times) else None,
-        views=_each_once(f"{test['views']} views, {test['protocol']}" for test in tests),
-        videos=_each_once(f"{test['num_scored']} of {test['num_videos']}" for test in tests),
-        unfinished=_each_once(_state(run, output) for run in row.runs if not is_finished(run.folder(output))),
+        seconds=statistics.mean(time["train"] + time["test"] for time in times) if times else None,
+        views=each_once(f"{test['views']} views, {test['protocol']}" for test in tests),
+        videos=each_once(f"{test['num_scored']} of {test['num_videos']}" for test in tests),
+        unfinished=each_once(_state(run, output) for run in row.runs if not is_finished(run.folder(output))),
     )
 
 
-def _each_once(texts: Iterable[str]) -> str:
-    return "; ".join(dict.fromkeys(texts))
+def each_once(texts: Iterable[str]) -> str:
+    """Return the different texts that are not empty."""
+    return "; ".join(dict.fromkeys(filter(None, texts)))
 
 
 def _state(run: Run, output: Path) -> str:
-    if is_claimed(run.claim_file(output)):
+    if is_locked(run.lock_file(output)) or is_locked(run.command_lock_file(output)):
         return "running"
     folder = run.folder(output)
     if error := failure(folder):
@@ -146,13 +147,13 @@ def _difference(predictions: Sequence[pd.DataFrame], baseline: Row, output: Path
 
 
 def _mean_over_seeds(predictions: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Over the videos that every seed has: how many of the seeds have it right, from 0 to 1."""
+    """Return, for the videos that every seed has, the share of the seeds that have it right."""
     right = pd.concat([its["top1"] for its in predictions], axis=1, join="inner").mean(axis=1)
     return pd.DataFrame({"right": right, "label": predictions[0]["label"].loc[right.index]})
 
 
 def _right(path: Path) -> pd.DataFrame:
-    """By the video's id: label, top1 and top5 (whether it is right)."""
+    """Return label, top1 and top5 (whether it is right) of each video, by its id."""
     return _right_cached(path, path.stat().st_mtime_ns)
 
 
@@ -164,40 +165,51 @@ def _right_cached(path: Path, modified: int) -> pd.DataFrame:
 
 
 def published_numbers(sweep: Sweep, config: dict[str, Any]) -> dict[str, list[float]]:
-    """Those of the network of this configuration, the baseline's, by variant; none where it is not one of the papers:
-    ResNet-50 or -101 on Kinetics-400."""
+    """Return published accuracies by variant, for the configuration of a baseline.
+
+    There are none unless its network is one of the papers: ResNet-50 or -101 on Kinetics-400.
+    """
     net = config["model"]["net"]["init_args"]
-    whole = {"num_classes": 400, "width": 64, "residual": "bottleneck"}
-    if any(net.get(name) != value for name, value in whole.items()):
+    of_the_papers = {"num_classes": 400, "width": 64, "residual": "bottleneck"}
+    if any(net.get(name) != value for name, value in of_the_papers.items()):
         return {}
     return sweep.published.get(f"{net['arch']} R{net['depth']}", {})
 
 
 def by_variant(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
-    """results.csv: the table's numbers, unrounded, with mean and standard deviation over seeds."""
+    """Return the content of results.csv: the numbers of the table, unrounded."""
     rows = []
-    for result in results:
-        difference = asdict(result.difference) if result.difference else {}
-        published = dict(zip(("top1", "top5"), result.published or (), strict=False))
+    for its in results:
+        means = {f"{metric}_mean": its.mean(metric) for metric in METRICS}
+        deviations = {f"{metric}_std": its.std(metric) for metric in METRICS}
+        difference = asdict(its.difference) if its.difference else dict.fromkeys(("mean", "low", "high"))
+        top1, top5 = [*(its.published or []), None, None][:2]
         rows.append(
             {
                 "sweep": plan.sweep.name,
-                "variant": result.variant,
-                "baseline": result.variant == plan.sweep.baseline,
-                "runs": result.num_runs,
-                "finished": len(result.scores["video_top1"]),
-                **{f"{metric}_{name}": getattr(result, name)(metric) for metric in METRICS for name in ("mean", "std")},
-                **{f"difference_{name}": difference.get(name) for name in ("mean", "low", "high")},
-                **{name: getattr(result, name) for name in ("params", "params_ratio", "gmacs", "gmacs_ratio")},
-                **{f"published_{name}": published.get(name) for name in ("top1", "top5")},
-                **{name: getattr(result, name) for name in ("seconds", "videos", "unfinished")},
+                "variant": its.variant,
+                "baseline": its.variant == plan.sweep.baseline,
+                "runs": its.num_runs,
+                "finished": len(its.scores["video_top1"]),
+                **means,
+                **deviations,
+                **{f"difference_{name}": value for name, value in difference.items()},
+                "params": its.params,
+                "params_ratio": its.params_ratio,
+                "gmacs": its.gmacs,
+                "gmacs_ratio": its.gmacs_ratio,
+                "published_top1": top1,
+                "published_top5": top5,
+                "seconds": its.seconds,
+                "videos": its.videos,
+                "unfinished": its.unfinished,
             }
         )
     return pd.DataFrame(rows)
 
 
 def by_run(plan: Plan, output: Path) -> pd.DataFrame:
-    """runs.csv: each run, its folder and its accuracies."""
+    """Return the content of runs.csv: each run, its folder and its accuracies."""
     rows: list[dict[str, Any]] = []
     for row in plan.rows:
         for run in row.runs:
@@ -206,17 +218,17 @@ def by_run(plan: Plan, output: Path) -> pd.DataFrame:
             if not is_finished(folder):
                 rows.append({**about, "state": _state(run, output)})
                 continue
-            right, test, times = _right(folder / "predictions.parquet"), read(folder, "test.json"), seconds(folder)
-            rows.append(
-                {
-                    **about,
-                    "state": "finished",
-                    "video_top1": right["top1"].mean(),
-                    "video_top5": right["top5"].mean(),
-                    "clip_top1": test["clip"]["top1"],
-                    "clip_top5": test["clip"]["top5"],
-                    "train_seconds": times["train"] if times else None,
-                    "test_seconds": times["test"] if times else None,
-                }
+            right, clip, times = (
+                _right(folder / "predictions.parquet"),
+                read(folder, "test.json")["clip"],
+                seconds(folder),
             )
+            accuracies = {
+                "video_top1": right["top1"].mean(),
+                "video_top5": right["top5"].mean(),
+                "clip_top1": clip["top1"],
+                "clip_top5": clip["top5"],
+            }
+            times = {f"{name}_seconds": value for name, value in times.items()}
+            rows.append({**about, "state": "finished", **accuracies, **times})
     return pd.DataFrame(rows)

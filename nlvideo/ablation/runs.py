@@ -12,15 +12,15 @@ ATTEMPT = "run.json"  # how the run was started
 
 @dataclass(frozen=True)
 class Run:
-    """A training and a test, of a variant with a seed.
+    """Training and test of a variant with one seed.
 
     Attributes:
-        key: of its resolved configuration. Runs of one key are the same run, whatever they are called.
+        key: of its resolved configuration; two runs of one key are the same run, whatever they are called.
         label: for people.
-        slug: the beginning of its folder's name.
+        slug: beginning of the folder's name.
         arguments: of ``nlvideo fit``.
-        work: multiply-adds of a clip times epochs: what estimates of its time are proportional to.
-        sets_workers: its configuration gives data.num_workers.
+        work: multiply-adds of a clip times epochs, to which its time is taken to be proportional.
+        sets_workers: whether its configuration gives data.num_workers.
     """
 
     key: str
@@ -31,41 +31,48 @@ class Run:
     sets_workers: bool
 
     def folder(self, output: Path) -> Path:
-        """Found by the key: a run that was given another name since is still the same run."""
+        """Return the run's folder, found by the key: a run that was renamed since is still the same run."""
         found = sorted(output.glob(f"*-{self.key}"))
         return found[0] if found else output / f"{self.slug}-{self.key}"
 
-    def claim_file(self, output: Path) -> Path:
-        return output / ".claims" / f"{self.key}.lock"
+    def lock_file(self, output: Path) -> Path:
+        """Return the lock of whoever works on the run."""
+        return output / ".locks" / f"{self.key}.lock"
 
-
-def is_finished(folder: Path) -> bool:
-    # A test writes its predictions last.
-    return (folder / "test.json").is_file() and (folder / "predictions.parquet").is_file()
+    def command_lock_file(self, output: Path) -> Path:
+        """Return the lock that a training or test of the run holds itself."""
+        return output / ".locks" / f"{self.key}.command.lock"
 
 
 def is_trained(folder: Path) -> bool:
+    """Return whether training is finished: fit.json is written after the final checkpoint."""
     return (folder / "fit.json").is_file()
 
 
+def is_finished(folder: Path) -> bool:
+    """Return whether training and test are finished: a test writes its predictions last."""
+    return is_trained(folder) and all((folder / name).is_file() for name in ("test.json", "predictions.parquet"))
+
+
 def is_interrupted(folder: Path) -> bool:
-    """Training has left a whole checkpoint to go on from; half of one, from a kill during its writing, is no zip."""
+    """Return whether a training left a whole checkpoint to go on from. A file cut off by a kill is no zip."""
     return not is_trained(folder) and zipfile.is_zipfile(folder / "last.ckpt")
 
 
 def failure(folder: Path) -> str | None:
+    """Return the error of the last attempt, if it failed."""
     path = folder / FAILURE
     return json.loads(path.read_text())["error"] if path.is_file() else None
 
 
-def failed_at(folder: Path) -> int | None:
-    """Which failure this is: two of them differ in it."""
+def failure_time(folder: Path) -> int | None:
+    """Return when the last attempt failed, to tell one failure from another."""
     path = folder / FAILURE
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def seconds(folder: Path) -> dict[str, float] | None:
-    """Of the training, over interruptions, and the test of a finished run; None for another."""
+    """Return the seconds of training, over interruptions, and of the test; None before both are finished."""
     if not is_finished(folder):
         return None
     return {"train": read(folder, "fit.json")["seconds"], "test": read(folder, "test.json")["seconds"]}

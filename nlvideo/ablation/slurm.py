@@ -9,7 +9,7 @@ import yaml
 
 from nlvideo.ablation.execute import run_one
 from nlvideo.ablation.launch import Resources, in_subprocess
-from nlvideo.ablation.runs import Run, failed_at
+from nlvideo.ablation.runs import Run, failure_time
 from nlvideo.console import console
 
 
@@ -21,9 +21,9 @@ def run_on_slurm(
     after_each: Callable[[], None],
     cluster: str = "slurm",
 ) -> None:
-    """Submits a job for each run, as one array, and waits for all.
+    """Submit a job for each run, as one array, and wait for all.
 
-    A job that the cluster ends leaves its run unfinished: the same command, given again, goes on with it.
+    A job that the cluster ends leaves its run unfinished; the same command, given again, goes on with it.
 
     Args:
         runs: those that are not finished.
@@ -44,21 +44,21 @@ def run_on_slurm(
         executor.update_parameters(name=output.name, **settings)
     except (RuntimeError, NameError, TypeError, AssertionError) as error:  # how submitit refuses
         raise ValueError(f"--launcher {cluster}: {' '.join(str(error).split())[:400]}") from error
-    forgiven = {run.key: failed_at(run.folder(output)) for run in runs}
     jobs = {}
     with executor.batch():
         for run in runs:
-            resource = Resources(shown=False)
-            jobs[executor.submit(partial(run_one, run, output, resource, in_subprocess, forgiven[run.key]))] = run
+            earlier_failure = failure_time(run.folder(output))
+            work = partial(run_one, run, output, Resources(shown=False), in_subprocess, earlier_failure)
+            jobs[executor.submit(work)] = run
     for job in submitit.helpers.as_completed(list(jobs)):
         error = job.exception()
-        said = f"ended before its time: {' '.join(str(error).split())[:400]}" if error else job.result()
-        console().print(f"{jobs[job].label}: {said} (job {job.job_id})", highlight=False, markup=False)
+        result = f"ended before its time: {' '.join(str(error).split())[:400]}" if error else job.result()
+        console().print(f"{jobs[job].label}: {result} (job {job.job_id})")
         after_each()
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """``timeout_min=600`` and the like.
+    """Return the settings of ``timeout_min=600`` and the like.
 
     Raises:
         ValueError: one is not of that form.

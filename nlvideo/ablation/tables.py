@@ -1,46 +1,61 @@
-"""A sweep's results as text: for the terminal, Markdown and LaTeX, in the layout of Wang et al. 2018, Table 2."""
+"""Tables of sweeps, for the terminal, Markdown and LaTeX: plans, and results as in Wang et al. 2018, Table 2."""
 
-import re
 from collections.abc import Sequence
+from pathlib import Path
 
+import pandas as pd
 from rich.console import Group
 from rich.table import Table
-from rich.text import Text
 
-from nlvideo.ablation.plan import Plan, duration
-from nlvideo.ablation.results import Result
+from nlvideo.ablation.plan import Plan
+from nlvideo.ablation.results import Result, each_once
+from nlvideo.ablation.runs import is_finished
 
 NONE = "–"
 NUM_TOP5 = 5  # with no more classes, everything is among the five best
-LATEX = {"%": r"\%", "_": r"\_", "&": r"\&", "#": r"\#", "{": r"\{", "}": r"\}", "$": r"\$", "×": r"$\times$"}
-LATEX |= {
-    "[": "{[}",
-    "±": r"$\pm$",
-    "–": "--",
-    "Δ": r"$\Delta$",
-    "−": "$-$",
-    "^": r"\^{}",
-    "~": r"\~{}",
-    "\\": r"\textbackslash{}",
-}
+# Beyond what pandas escapes: LaTeX's own signs, and a bracket, which a line's end would take for its argument.
+LATEX = str.maketrans({"×": r"$\times$", "±": r"$\pm$", "Δ": r"$\Delta$", "−": "$-$", "–": "--", "[": "{[}"})
 
 
-def cells(plan: Plan, results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows. Columns of which nothing is known are left out."""
+def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
+    """Return a row for each variant: its blocks, what it costs, and what is left to do at `rate` seconds a work."""
+    table = Table("variant", "blocks")
+    for name in ("params M", "×", "GMACs", "×", "runs", "finished", "time left"):
+        table.add_column(name, justify="right", no_wrap=True)
+    base = plan.baseline.cost
+    for row in plan.rows:
+        finished = sum(is_finished(run.folder(output)) for run in row.runs)
+        left = len(row.runs) - finished
+        time = "" if not left else "unknown" if rate is None else duration(left * rate * row.runs[0].work)
+        table.add_row(
+            row.variant.name,
+            row.blocks,
+            f"{row.cost.params / 1e6:.3f}",
+            f"{row.cost.params / base.params:.2f}",
+            f"{row.cost.gmacs:.3f}",
+            f"{row.cost.gmacs / base.gmacs:.2f}",
+            str(len(row.runs)),
+            str(finished),
+            time,
+        )
+    return Group(f"{plan.sweep.name}: {plan.sweep.about}", table)
+
+
+def cells(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
+    """Return the text of the table of results. Columns of which nothing is known are left out."""
     net = plan.baseline.config["model"]["net"]["init_args"]
     model = f"model, R{net['depth']}" if isinstance(net.get("depth"), int) else "model"
     top5 = {"top-5 %": "video_top5"} if net["num_classes"] > NUM_TOP5 else {}
     accuracies = {"top-1 %": "video_top1", **top5, "clip top-1 %": "clip_top1"}
     columns = {model: [result.variant for result in results]}
     columns |= {title: [_accuracy(result, metric) for result in results] for title, metric in accuracies.items()}
-    columns["params"] = [f"{_millions(result.params)} ({result.params_ratio:.2f}×)" for result in results]
-    columns["GMACs"] = [f"{_three_digits(result.gmacs)} ({result.gmacs_ratio:.2f}×)" for result in results]
+    columns["params"] = [f"{_three_digits(its.params / 1e6)} M ({its.params_ratio:.2f}×)" for its in results]
+    columns["GMACs"] = [f"{_three_digits(its.gmacs)} ({its.gmacs_ratio:.2f}×)" for its in results]
     columns["Δ top-1 [95 %]"] = [_difference(result) for result in results]
-    columns["published"] = [" / ".join(f"{each:.1f}" for each in result.published or ()) for result in results]
+    if any(result.published for result in results):
+        columns["published"] = [" / ".join(f"{each:.1f}" for each in result.published or ()) for result in results]
     columns["time"] = [NONE if result.seconds is None else duration(result.seconds) for result in results]
-    if not any(columns["published"]):
-        del columns["published"]
-    return list(columns), [list(row) for row in zip(*columns.values(), strict=True)]
+    return pd.DataFrame(columns)
 
 
 def _accuracy(result: Result, metric: str) -> str:
@@ -59,21 +74,27 @@ def _difference(result: Result) -> str:
     return f"{mean} [{low}, {high}]"
 
 
-def _millions(params: int) -> str:
-    return f"{_three_digits(params / 1e6)} M"
-
-
 def _three_digits(value: float) -> str:
     return f"{value:.2f}" if value >= 10 else f"{value:.3f}" if value >= 0.1 else f"{value:.4f}"
 
 
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: 41 s, 2 min 5 s, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 def notes(plan: Plan, results: Sequence[Result]) -> list[str]:
-    """What has to be known to read the table, a sentence each."""
-    num_seeds, views, videos = len(plan.rows[0].runs), _known(results, "views"), _known(results, "videos")
-    if not views:
-        found = ["No run is finished."]
-    else:
-        found = [f"Top-1 at video level ({views}); clip: one centred view; {videos} videos."]
+    """Return what has to be known to read the table, a sentence each."""
+    num_seeds = len(plan.rows[0].runs)
+    views, videos = each_once(its.views for its in results), each_once(its.videos for its in results)
+    found = [
+        f"Top-1 at video level ({views}); clip: one centred view; {videos} videos." if views else "No run is finished."
+    ]
     found.append(
         f"Δ: to {plan.sweep.baseline!r}, with the 95 % interval of a paired bootstrap over the videos"
         + (f"; ±: standard deviation over {num_seeds} seeds." if num_seeds > 1 else "; one seed.")
@@ -81,57 +102,31 @@ def notes(plan: Plan, results: Sequence[Result]) -> list[str]:
     if any(result.published for result in results):
         found.append("Published: Kinetics-400, top-1 / top-5, by the sweep's file; not our measurement.")
     for result in results:
-        if said := "; ".join(each for each in (result.unfinished, result.difference_note) if each):
-            found.append(f"{result.variant}: {said}.")
+        if what := "; ".join(each for each in (result.unfinished, result.difference_note) if each):
+            found.append(f"{result.variant}: {what}.")
     return found
 
 
-def _known(results: Sequence[Result], name: str) -> str:
-    return "; ".join(dict.fromkeys(value for result in results if (value := getattr(result, name))))
-
-
 def rich_table(plan: Plan, results: Sequence[Result]) -> Group:
-    header, rows = cells(plan, results)
+    frame = cells(plan, results)
     table = Table()
-    for i, name in enumerate(header):
+    for i, name in enumerate(frame.columns):
         table.add_column(name, justify="right" if i else "left", no_wrap=bool(i))
-    for row, result in zip(rows, results, strict=True):
-        table.add_row(*map(Text, row), end_section=result.variant == plan.sweep.baseline)
-    return Group(Text(f"{plan.sweep.name}: {plan.sweep.about}"), table, Text("\n".join(notes(plan, results))))
+    for row, result in zip(frame.itertuples(index=False), results, strict=True):
+        table.add_row(*row, end_section=result.variant == plan.sweep.baseline)
+    return Group(f"{plan.sweep.name}: {plan.sweep.about}", table, "\n".join(notes(plan, results)))
 
 
 def markdown(plan: Plan, results: Sequence[Result]) -> str:
-    header, rows = cells(plan, results)
-    lines = [header, ["---"] * len(header), *rows]
-    table = "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+    frame = cells(plan, results).replace({r"\|": r"\\|"}, regex=True)
+    table = frame.to_markdown(index=False, disable_numparse=True)
     about = "".join(f"{note}\n" for note in notes(plan, results))
-    return f"**{plan.sweep.name}**: {plan.sweep.about}\n\n{table}\n{about}"
+    return f"**{plan.sweep.name}**: {plan.sweep.about}\n\n{table}\n\n{about}"
 
 
 def latex(plan: Plan, results: Sequence[Result]) -> str:
-    """A tabular with the rules of booktabs; its first row is the baseline."""
-    header, rows = cells(plan, results)
-    names = [result.variant for result in results]
-    first = names.index(plan.sweep.baseline)
-    ordered = [rows[first], *rows[:first], *rows[first + 1 :]]
-    lines = [f"{' & '.join(_escaped(cell) for cell in line)} \\\\" for line in [header, *ordered]]
-    return "\n".join(
-        [
-            f"% {plan.sweep.name}: {plan.sweep.about}",
-            *(f"% {note}" for note in notes(plan, results)),
-            f"\\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}",
-            "\\toprule",
-            lines[0],
-            "\\midrule",
-            lines[1],
-            "\\midrule",
-            *lines[2:],
-            "\\bottomrule",
-            "\\end{tabular}",
-            "",
-        ]
-    )
-
-
-def _escaped(text: str) -> str:
-    return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
+    """Return a tabular with the rules of booktabs; the baseline comes first."""
+    frame = cells(plan, sorted(results, key=lambda result: result.variant != plan.sweep.baseline))
+    table = frame.to_latex(index=False, escape=True, column_format="l" + "c" * (len(frame.columns) - 1))
+    comments = [f"{plan.sweep.name}: {plan.sweep.about}", *notes(plan, results)]
+    return "".join(f"% {comment}\n" for comment in comments) + table.translate(LATEX)

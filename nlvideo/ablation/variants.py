@@ -1,7 +1,4 @@
-"""What a sweep compares: variants of one configuration, from a YAML file or from the command line.
-
-A variant is overrides of the command line's keys and nothing else.
-"""
+"""The variants that a sweep compares: overrides of one configuration, from a YAML file or from the command line."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -25,7 +22,7 @@ KEYS = ("about", "baseline", "variants", "each_position", "published")
 
 @dataclass(frozen=True)
 class Variant:
-    """A name, and overrides: (key, value as on the command line)."""
+    """A name, and overrides as on the command line: (key, value)."""
 
     name: str
     overrides: tuple[tuple[str, str], ...]
@@ -36,7 +33,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One table.
+    """The variants of one table.
 
     Attributes:
         name: of the file.
@@ -44,9 +41,9 @@ class Sweep:
         baseline: the variant that the others are compared with.
         variants: in the order of the rows.
         each_position: (key, stages): one more variant for each residual block of these stages, in which the key is
-            that block alone, as in ``{res4: [2]}``.
-        published: accuracies on Kinetics-400, in percent, by the baseline's network ("c2d R50") and variant: top-1,
-            and top-5 where it is known.
+            that block alone, such as ``{res4: [2]}``.
+        published: accuracies on Kinetics-400 in percent, by the baseline's network ("c2d R50") and variant: top-1,
+            and top-5 if known.
     """
 
     name: str
@@ -58,7 +55,7 @@ class Sweep:
 
 
 def read_sweeps(paths: Sequence[str | Path]) -> list[Sweep]:
-    """As `read_sweep`, for several files; of a folder, all that it has, by name.
+    """Return the sweeps of several files, and of all files of a folder; see `read_sweep`.
 
     Raises:
         ValueError: two files have one name, or a folder has none.
@@ -78,15 +75,15 @@ def read_sweeps(paths: Sequence[str | Path]) -> list[Sweep]:
 
 
 def read_sweep(path: str | Path) -> Sweep:
-    """A sweep's YAML file::
+    """Return the sweep of a YAML file::
 
         about: one non-local block, in each stage
-        baseline: none
+        baseline: plain
         variants:
-          none: {model.net.after.at: none}
+          plain: {model.net.after: none}
           res4: {model.net.after.at: {res4: [-2]}}
         published:
-          c2d R50: {none: [71.8, 89.7], res4: [72.7, 90.5]}
+          c2d R50: {plain: [71.8, 89.7], res4: [72.7, 90.5]}
 
     Keys of overrides are those of the command line, dotted or nested.
 
@@ -158,9 +155,10 @@ def _flat(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def sweep_of_settings(settings: Sequence[str], name: str) -> Sweep:
-    """The grid of ``key=value,value,..`` settings; its first variant is the baseline.
+    """Return the grid of ``key=value,value,..`` settings; its first variant is the baseline.
 
-    Values are separated by commas outside of brackets: ``model.net.after.at=none,{res3: 2, res4: 3}`` has two.
+    Values are separated by commas outside of brackets: ``model.net.after.at=none,{res3: 2, res4: 3}`` has two, named
+    ``none`` and ``res3 2 res4 3``.
 
     Raises:
         ValueError: a setting is not of that form, or names a value twice.
@@ -179,20 +177,25 @@ def sweep_of_settings(settings: Sequence[str], name: str) -> Sweep:
         arguments = [as_argument(value) for value in parsed]
         if len(set(arguments)) < len(arguments):
             raise ValueError(f"--set {setting!r}: names a value twice")
-        axes.append([(key, argument) for argument in arguments])
+        axes.append([(_readable(value), (key, argument)) for value, argument in zip(parsed, arguments, strict=True)])
     variants = tuple(
-        Variant(", ".join(value for _, value in overrides), overrides) for overrides in itertools.product(*axes)
+        Variant(", ".join(name for name, _ in choice), tuple(override for _, override in choice))
+        for choice in itertools.product(*axes)
     )
     keys = " x ".join(setting.partition("=")[0] for setting in settings)
     return Sweep(name, keys, variants[0].name, variants)
 
 
-def check_common(arguments: Sequence[str]) -> None:
-    """Overrides that all variants share, as typed.
+def _readable(value: Any) -> str:
+    """Return a value as a name: {res3: [0, 1], res4: [1]} as res3[0, 1] res4[1]."""
+    if not isinstance(value, dict) or not value:
+        return as_argument(value)
+    parts = [f"{key}{'' if isinstance(its, list) else ' '}{_readable(its)}" for key, its in value.items()]
+    return " ".join(parts)
 
-    Raises:
-        ValueError: one belongs to the sweep as a whole.
-    """
+
+def check_common(arguments: Sequence[str]) -> None:
+    """Raise ValueError if an override that all variants share belongs to the sweep as a whole."""
     for argument in arguments:
         key = argument.partition("=")[0].removeprefix("--")
         if argument.startswith("--") and key in OF_THE_SWEEP:
@@ -200,7 +203,7 @@ def check_common(arguments: Sequence[str]) -> None:
 
 
 def as_argument(value: Any) -> str:
-    """A YAML value as one writes it on the command line."""
+    """Return a YAML value as one writes it on the command line."""
     if isinstance(value, str):
         return value
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=float("inf")).split("\n")[0]

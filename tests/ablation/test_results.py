@@ -1,4 +1,4 @@
-"""Tables of sweeps, their tool and their loggers. Letters: n videos, K classes."""
+"""Tables and plots of sweeps, their tool and their loggers. Shapes: n videos, K classes."""
 
 import io
 from dataclasses import replace
@@ -10,11 +10,15 @@ import pytest
 import yaml
 from rich.console import Console
 
-from nlvideo.ablation import log_tables, report, sweep_of_settings, write_report
-from nlvideo.ablation.plan import make_plan, plan_table, seconds_per_work
+from nlvideo.ablation import report
+from nlvideo.ablation.plan import make_plan, seconds_per_work
+from nlvideo.ablation.plots import difference_bar
+from nlvideo.ablation.report import log_tables, write_report
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.slurm import parse_settings, run_on_slurm
-from nlvideo.ablation.tables import cells, latex, markdown, rich_table
+from nlvideo.ablation.tables import cells, latex, markdown, plan_table, rich_table
+from nlvideo.ablation.variants import sweep_of_settings
+from nlvideo.console import PLAIN
 from nlvideo.evaluation.predictions import Predictions, write_predictions
 from nlvideo.training.run_folder import write_json
 
@@ -78,10 +82,9 @@ def test_seeds_are_averaged_and_differences_paired_by_video(plan, tmp_path):
     assert other.difference.high - gained.mean() == pytest.approx(half, rel=0.15)
     assert gained.mean() - other.difference.low == pytest.approx(half, rel=0.15)
 
-    header, rows = cells(plan, [baseline, other])
-    shown = dict(zip(header, rows[1], strict=True))
+    shown = cells(plan, [baseline, other]).iloc[1]
     assert shown["top-1 %"] == f"{100 * np.mean(means):.1f} ± {100 * np.std(means, ddof=1):.1f}"
-    assert "top-5 %" in shown  # more than five classes
+    assert "top-5 %" in shown.index  # more than five classes
     write_report([plan], tmp_path)
     table = pd.read_csv(tmp_path / "results.csv").set_index("variant")
     assert table.loc[8, "difference_mean"] == pytest.approx(gained.mean())
@@ -95,20 +98,39 @@ def test_a_table_of_what_is_finished(plan, tmp_path):
             write_run(row.runs[seed].folder(tmp_path), 0.5, seed, seconds=80)
     write_json(plan.rows[0].runs[1].folder(tmp_path).parent / "unrelated.json", {})
     results = collect(plan, tmp_path)
-    header, rows = cells(plan, results)
-    assert dict(zip(header, rows[0], strict=True))["top-1 %"].endswith(" (1 of 3 seeds)")
+    frame = cells(plan, results)
+    assert frame["top-1 %"][0].endswith(" (1 of 3 seeds)")
     assert [result.unfinished for result in results] == ["not run"] * 2
     text = markdown(plan, results)
     assert "8: not run." in text
-    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(header) + 1}
-    tex = latex(plan, results).splitlines()
-    assert [line for line in tex if line.startswith("\\")][:4] == [
-        "\\begin{tabular}{lccccccc}",
-        "\\toprule",
-        "\\midrule",
-        "\\midrule",
-    ]
-    assert all(line.count(" & ") == len(header) - 1 for line in tex if line.endswith("\\\\"))
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(frame.columns) + 1}
+
+
+def test_latex_has_the_papers_layout_and_escapes_names(plan, tmp_path):
+    names = ["100 % _x_ & more", "{res3: [0, 1]} \\ # $"]
+    rows = tuple(
+        replace(row, variant=replace(row.variant, name=name)) for row, name in zip(plan.rows, names, strict=True)
+    )
+    plan = replace(plan, rows=rows, sweep=replace(plan.sweep, baseline=names[1]))
+    lines = [line for line in latex(plan, collect(plan, tmp_path)).splitlines() if not line.startswith("%")]
+    assert lines[0] == r"\begin{tabular}{lccccccc}"
+    assert [lines[1], lines[3], lines[-2], lines[-1]] == [r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"]
+    baseline, other = lines[4:6]
+    assert baseline.startswith(r"\{res3: {[}0, 1]\} \textbackslash  \# \$ & -- &")
+    assert other.startswith(r"100 \% \_x\_ \& more & -- &")
+    assert r"$\Delta$ top-1 {[}95 \%]" in lines[2]
+    assert r"(1.00$\times$)" in baseline
+
+
+def test_bars_stay_between_0_and_100_percent(plan, tmp_path):
+    for row, accuracy in zip(plan.rows, (0.3, 0.99), strict=True):
+        write_run(row.runs[0].folder(tmp_path), accuracy, 0, seconds=1)
+    result = collect(plan, tmp_path)[1]
+    accuracy, difference = 100 * result.mean("video_top1"), result.difference
+    below, above = difference_bar(result)
+    assert accuracy + 100 * (difference.high - difference.mean) > 100  # as it was drawn
+    assert accuracy + above == 100
+    assert below == pytest.approx(100 * (difference.mean - difference.low))
 
 
 def test_other_videos_are_not_compared(plan, tmp_path):
@@ -126,7 +148,7 @@ def test_names_with_brackets_are_shown_as_they_are(tmp_path):
     sweep = sweep_of_settings(["model.net.depth=[1, 2, 2, 2]"], "lists")
     sweep = replace(sweep, variants=(replace(sweep.variants[0], name="[bold]x"),), baseline="[bold]x")
     plan = make_plan(sweep, DEMO, [0])
-    shown = Console(file=io.StringIO(), width=200)
+    shown = Console(file=io.StringIO(), width=200, **PLAIN)
     shown.print(plan_table(plan, tmp_path, None), rich_table(plan, collect(plan, tmp_path)))
     assert shown.file.getvalue().count("[bold]x") == 4  # two rows and two notes
 

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from nlvideo.__main__ import main
-from nlvideo.ablation import Runner, all_runs, write_report
-from nlvideo.ablation.claims import claim, is_claimed
-from nlvideo.ablation.execute import run_one
-from nlvideo.ablation.launch import Resources, in_subprocess, last_word
-from nlvideo.ablation.plan import make_plan
+from nlvideo.ablation.execute import Runner, run_one
+from nlvideo.ablation.launch import Resources, find_error, in_subprocess
+from nlvideo.ablation.locks import is_locked, try_lock
+from nlvideo.ablation.plan import all_runs, make_plan
+from nlvideo.ablation.report import write_report
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.runs import Run, failure, is_finished
 from nlvideo.ablation.tables import cells, markdown
@@ -41,7 +41,7 @@ class InProcess:
     def __init__(self):
         self.commands = []
 
-    def __call__(self, arguments, log, resource, kept) -> str | None:
+    def __call__(self, arguments, log, resources, lock) -> str | None:
         self.commands.append(arguments)
         said = io.StringIO()
         try:
@@ -49,7 +49,7 @@ class InProcess:
                 status = main(list(arguments))
         except SystemExit as stop:
             status = stop.code
-        return last_word(said.getvalue().splitlines()) if status else None
+        return find_error(said.getvalue().splitlines()) if status else None
 
 
 def write_sweep(folder: Path, variants) -> Path:
@@ -77,9 +77,7 @@ def four(tmp_path_factory, base):
 
 def table(plan, output) -> list[list[str]]:
     """What the table says, without the times."""
-    header, rows = cells(plan, collect(plan, output))
-    assert header[-1] == "time"
-    return [row[:-1] for row in rows]
+    return cells(plan, collect(plan, output)).drop(columns="time").to_numpy().tolist()
 
 
 def times(folder: Path) -> dict[Path, int]:
@@ -201,13 +199,12 @@ def test_a_variant_that_raises_leaves_the_others(base, tmp_path):
 
 
 def test_the_error_of_a_command():
-    assert last_word(["a", "nlvideo: data.train: no such file", "wandb: Find logs"]) == "data.train: no such file"
-    assert last_word(["Traceback", "  in forward", "RuntimeError: out of memory", ""]) == "RuntimeError: out of memory"
+    assert find_error(["a", "nlvideo: data.train: no such file", "wandb: Find logs"]) == "data.train: no such file"
+    assert find_error(["Traceback", "  in forward", "RuntimeError: out of memory", ""]) == "RuntimeError: out of memory"
 
 
 def test_a_command_runs_in_a_process_with_its_share_of_the_machine(tmp_path):
-    with claim(tmp_path / "lock") as claimed:
-        error = in_subprocess(["fly"], tmp_path / "log.txt", Resources(cores=1), claimed)
+    error = in_subprocess(["fly"], tmp_path / "log.txt", Resources(cores=1), tmp_path / "lock")
     assert error == "no command 'fly'; expected fit, validate, test or predict"
     assert "no command 'fly'" in (tmp_path / "log.txt").read_text()
 
@@ -216,14 +213,16 @@ def cheap_runs(count: int) -> list[Run]:
     return [Run(f"{i:010}", f"run {i}", f"run{i}", (), 1.0, True) for i in range(count)]
 
 
-def write_line(arguments, log: Path, resource, kept) -> str | None:
+def write_line(arguments, log: Path, resources, lock) -> str | None:
     """Stands for a command that takes a while: notes that it was run, and leaves what a test leaves."""
     folder = log.parent
     descriptor = os.open(folder.parent / "lines", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(descriptor, f"{arguments[0]} {folder.name} {os.getpid()}\n".encode())
     os.close(descriptor)
     time.sleep(0.02)
-    if arguments[0] == "test":
+    if arguments[0] == "fit":
+        write_json(folder / "fit.json", {})
+    else:
         if folder.name.startswith("run3-"):
             return "it broke"
         write_json(folder / "test.json", {})
@@ -233,7 +232,7 @@ def write_line(arguments, log: Path, resource, kept) -> str | None:
 
 @pytest.mark.parametrize("num_runners", [2, 3])
 def test_runners_of_one_folder_share_the_work_exactly_once(tmp_path, num_runners):
-    """Processes that are started together, without shards; one run fails, and is not tried by the others."""
+    """Processes that are started together; one run fails, and is not tried by the others."""
     runs, gate = cheap_runs(12), tmp_path / "go"
     children = []
     for _ in range(num_runners):
@@ -272,14 +271,42 @@ def test_jobs_side_by_side_do_each_run_once(tmp_path):
     assert sorted(lines[1::3]) == sorted([run.folder(tmp_path).name for run in runs] * 2)
 
 
-def test_a_claim_lasts_as_long_as_the_last_process_that_has_it(tmp_path):
-    """A training that outlives its killed runner is not joined by a second one; nothing is left of a dead one's."""
-    run, path = cheap_runs(1)[0], tmp_path / ".claims" / "0000000000.lock"
-    with claim(path) as claimed:
-        training = subprocess.Popen(["sleep", "60"], pass_fds=(claimed,))
-    assert is_claimed(path)
-    assert run_one(run, tmp_path, Resources(), write_line, None) == "locked"
-    training.kill()
-    training.wait()
-    assert not is_claimed(path)
+def test_a_run_that_another_process_has_is_locked(tmp_path):
+    run = cheap_runs(1)[0]
+    with try_lock(run.lock_file(tmp_path)) as free:
+        assert free
+        assert run_one(run, tmp_path, Resources(), write_line, None) == "locked"
     assert run_one(run, tmp_path, Resources(), write_line, None) == "done"
+    assert run_one(run, tmp_path, Resources(), write_line, None) == "finished"
+
+
+def test_a_training_that_outlives_its_killed_runner_is_not_joined_by_a_second_one(tmp_path):
+    """The command, whose imports take seconds, holds a lock itself."""
+    run = cheap_runs(1)[0]
+    lock = run.command_lock_file(tmp_path)
+    lock.parent.mkdir()
+    runner = os.fork()
+    if runner == 0:
+        in_subprocess(["fit", "--help"], tmp_path / "log.txt", Resources(), lock)
+        os._exit(0)
+    deadline = time.monotonic() + 120
+    while not is_locked(lock):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(runner, signal.SIGKILL)
+    os.waitpid(runner, 0)
+    assert run_one(run, tmp_path, Resources(), write_line, None) == "locked"
+    while is_locked(lock):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert run_one(run, tmp_path, Resources(), write_line, None) == "done"
+
+
+def test_a_run_whose_training_did_not_finish_does_not_count(tmp_path):
+    folder = cheap_runs(1)[0].folder(tmp_path)
+    folder.mkdir()
+    write_json(folder / "test.json", {})
+    (folder / "predictions.parquet").touch()
+    assert not is_finished(folder)  # without fit.json, which is written after the final checkpoint
+    write_json(folder / "fit.json", {})
+    assert is_finished(folder)

@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nlvideo.ablation import all_runs, read_sweeps, sweep_of_settings, take_shard
 from nlvideo.ablation.launch import Resources, make_resources
-from nlvideo.ablation.plan import make_plan, make_plans, run_key, seconds_per_work
+from nlvideo.ablation.plan import all_runs, make_plan, make_plans, run_key, seconds_per_work
 from nlvideo.ablation.results import published_numbers
-from nlvideo.ablation.variants import check_common, read_sweep
+from nlvideo.ablation.variants import check_common, read_sweep, read_sweeps, sweep_of_settings
 from nlvideo.configuration import configuration
 
 ROOT = Path(__file__).parents[2]
@@ -108,6 +107,7 @@ def test_values_are_split_at_commas_outside_of_brackets():
         ["--model.net.after.at=nl5"],
         ["--model.net.after.at={res3: [0, 1], res4: 2}"],
     ]
+    assert [variant.name for variant in sweep.variants] == ["none", "nl5", "res3[0, 1] res4 2"]
     assert sweep.baseline == "none"
 
 
@@ -213,15 +213,7 @@ def test_a_run_that_several_tables_have_is_made_once(tmp_path):
     runs = all_runs(plans)
     assert len({run.key for run in runs}) == len(runs) == 20
     assert [run.slug[-1] for run in runs] == ["0"] * 10 + ["1"] * 10  # a whole table early
-    shards = [take_shard(runs, f"{i}/3") for i in (1, 2, 3)]
-    assert sorted(run.key for shard in shards for run in shard) == sorted(run.key for run in runs)
     assert seconds_per_work(runs, tmp_path) is None  # nothing is finished: no time is made up
-
-
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "a/b"])
-def test_bad_shard(shard):
-    with pytest.raises(ValueError, match="expected I/N"):
-        take_shard([], shard)
 
 
 def test_devices_and_cores_are_divided_among_the_jobs(monkeypatch):
