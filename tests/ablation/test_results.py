@@ -116,7 +116,7 @@ def test_latex_has_the_papers_layout_and_escapes_names(plan, tmp_path):
     assert lines[0] == r"\begin{tabular}{lccccccc}"
     assert [lines[1], lines[3], lines[-2], lines[-1]] == [r"\toprule", r"\midrule", r"\bottomrule", r"\end{tabular}"]
     baseline, other = lines[4:6]
-    assert baseline.startswith(r"\{res3: {[}0, 1]\} \textbackslash  \# \$ & -- &")
+    assert baseline.startswith(r"\{res3: {[}0, 1]\} \textbackslash \space \# \$ & -- &")
     assert other.startswith(r"100 \% \_x\_ \& more & -- &")
     assert r"$\Delta$ top-1 {[}95 \%]" in lines[2]
     assert r"(1.00$\times$)" in baseline
