@@ -205,7 +205,7 @@ def test_the_error_of_a_command():
 
 def test_a_command_runs_in_a_process_with_its_share_of_the_machine(tmp_path):
     error = in_subprocess(["fly"], tmp_path / "log.txt", Resources(cores=1), tmp_path / "lock")
-    assert error == "no command 'fly'; expected fit, validate, test or predict"
+    assert error.startswith("no command 'fly'")
     assert "no command 'fly'" in (tmp_path / "log.txt").read_text()
 
 
