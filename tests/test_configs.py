@@ -12,6 +12,7 @@ import yaml
 
 from nlvideo.__main__ import main
 from nlvideo.checkpoint import build
+from nlvideo.configuration import configuration
 from nlvideo.cost.count import count_cost
 from nlvideo.training import run_folder as run_module
 
@@ -97,12 +98,10 @@ def test_a_recipe_trains(config, smoke, request):
 @pytest.mark.parametrize("config", ROWS)
 def test_a_row_tells_its_source_and_numbers(config):
     """The same in the file, in the table of docs/training.md and in the network itself."""
-    content = yaml.safe_load((CONFIGS / config).read_text())
+    content = configuration(["-c", str(CONFIGS / config)])
     told = " ".join(head(config).split())
-    node = content["model"]["net"]
-    node["init_args"]["num_classes"] = content["data"]["num_classes"]
     with torch.device("meta"):
-        net = build(node)
+        net = build(content["model"]["net"])
     params = sum(parameter.numel() for parameter in net.parameters()) / 1e6
     gmacs = count_cost(net, (content["data"]["clip_frames"], 224, 224)).gmacs
     (row,) = [line for line in (ROOT / "docs" / "training.md").read_text().splitlines() if f"`{config}`" in line]
