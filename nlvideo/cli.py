@@ -1,19 +1,14 @@
 """The command line of `fit`, `validate` and `test`: LightningCLI, with a folder for each run."""
 
-import logging
-import os
 import sys
-import warnings
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import yaml
 from jsonargparse import ActionYesNo, Namespace
-from lightning import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -23,15 +18,14 @@ from nlvideo.data.module import VideoData
 from nlvideo.evaluation.report import ResultsFolder
 from nlvideo.files import make_writable_folder
 from nlvideo.parser import Parser
+from nlvideo.quiet import hush_libraries
 from nlvideo.task import VideoClassifier
 from nlvideo.training.checkpoint_io import AtomicIO
-from nlvideo.training.checkpointing import PreemptionCheckpoint
-from nlvideo.training.finite import FiniteLoss
-from nlvideo.training.host_group import HostGroup
-from nlvideo.training.loggers import as_list, drop_failing_loggers, logged_in_to_wandb, wandb_loggers
+from nlvideo.training.checkpointing import checkpoints
+from nlvideo.training.loggers import as_list, drop_failing_loggers, prepare_wandb, takes_pictures
 from nlvideo.training.metrics_logger import metrics_logger
 from nlvideo.training.resume import find_resumable_run
-from nlvideo.training.run_folder import RunFolder, forget_run
+from nlvideo.training.run_folder import RunFolder, check_name, forget_run
 from nlvideo.training.run_lock import run_lock
 from nlvideo.training.sanity_checks import check_strategy
 from nlvideo.training.trainer import Trainer, set_speed, with_timeout
@@ -39,10 +33,10 @@ from nlvideo.training.wandb_media import WandbMedia
 
 
 class VideoCLI(LightningCLI):
-    """Parses the command line, runs the command, and leaves its results in the run's folder."""
+    """Parse the command line, run the command, and leave its results in the run's folder."""
 
     def __init__(self, args: list[str]):
-        _hush_libraries()
+        hush_libraries()
         with ExitStack() as self._held:  # until the command has run
             super().__init__(
                 VideoClassifier,
@@ -103,12 +97,14 @@ class VideoCLI(LightningCLI):
         self._arguments = args
 
     def _parse_ckpt_path(self) -> None:
-        """LightningCLI would let the checkpoint's settings replace those of the command line. We compare instead:
-        see `VideoClassifier.on_load_checkpoint`."""
+        """Do nothing: LightningCLI would let the checkpoint's settings replace those of the command line.
+
+        They are compared instead, see `VideoClassifier.on_load_checkpoint`.
+        """
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]
-        _check_name(config.name)
+        check_name(config.name)
         given = config.get("ckpt_path")
         if config.resume and self.subcommand != "test":
             again = "; a training goes on by itself when its command is given again" if self.subcommand == "fit" else ""
@@ -129,10 +125,10 @@ class VideoCLI(LightningCLI):
             if rank_zero_only.rank == 0:
                 self._held.enter_context(run_lock(self.folder))
             self._find_checkpoint(config)
-        self._prepare_wandb(config.trainer)
+        prepare_wandb(config.trainer.logger, self.folder, self.resumed)
 
     def _results_folder(self, config: Namespace) -> Path:
-        """The checkpoint's folder, or the one named on this command line; a run's config.yaml names its own too."""
+        """Return the checkpoint's folder, or the one named on this command line; a run's config.yaml names its own."""
         folder = Path(config.ckpt_path).parent
         if any(argument.partition("=")[0] in ("--name", "--runs_dir") for argument in self._arguments):
             if not config.name:
@@ -148,7 +144,7 @@ class VideoCLI(LightningCLI):
         return folder
 
     def _find_checkpoint(self, config: Namespace) -> None:
-        """The one to go on from: --ckpt_path, or the last of an unfinished run in the folder."""
+        """Find the one to go on from: --ckpt_path, or the last of an unfinished run in the folder."""
         if config.overwrite and not config.ckpt_path:
             if rank_zero_only.rank == 0:
                 forget_run(self.folder)
@@ -172,21 +168,8 @@ class VideoCLI(LightningCLI):
     def _config_text(self) -> str:
         return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_unset=False)
 
-    def _prepare_wandb(self, trainer: Namespace) -> None:
-        """Each W&B run in the run's own folder, and offline where nobody is logged in: wandb would ask, and wait. A
-        run that goes on has the id that it had."""
-        for logger in wandb_loggers(trainer.logger):
-            logger.init_args.save_dir = str(self.folder)
-            logger.init_args.name = logger.init_args.name or str(self.folder)
-            earlier = self.resumed["nlvideo"]["run_config"]["trainer"]["logger"] if self.resumed else None
-            ids = [its["init_args"]["id"] for its in wandb_loggers(earlier)]
-            logger.init_args.id = logger.init_args.id or (ids[0] if ids else uuid4().hex[:8])
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if not logged_in_to_wandb():
-                os.environ.setdefault("WANDB_MODE", "offline")
-
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        """RunFolder prints the results, so Lightning need not (verbose)."""
+        """Keep Lightning from printing results too (verbose)."""
         quiet = {} if subcommand == "fit" else {"verbose": False}
         return {**super()._prepare_subcommand_kwargs(subcommand), **quiet}
 
@@ -195,37 +178,28 @@ class VideoCLI(LightningCLI):
         self.model.run_config = yaml.safe_load(config_text)
         settings = self.config_init[self.subcommand]
         config = {**settings.trainer, **kwargs}
-        io = AtomicIO()
+        self.model.init_from = None if self.resumed else self.model.init_from  # it has gone on from there long since
+        io, timeout = AtomicIO(), timedelta(minutes=settings.timeout_minutes)
         loggers = [logger for logger in as_list(config["logger"]) if not isinstance(logger, bool)]
-        callbacks: list[Callback] = []
-        if any(hasattr(logger, "log_image") for logger in loggers):
-            callbacks.append(WandbMedia())
+        callbacks = [*as_list(config["callbacks"]), *([WandbMedia()] if takes_pictures(loggers) else [])]
         if self.subcommand == "fit":
-            hosts = HostGroup(timedelta(minutes=settings.timeout_minutes))
-            best = ModelCheckpoint(
-                self.folder,
-                filename="best",
-                monitor="val/clip_top1",
-                mode="max",
-                save_on_train_epoch_end=False,  # so that last.ckpt, written after it, knows what the best is
-                enable_version_counter=False,
-            )
-            set_speed(config)
-            minutes = settings.checkpoint_minutes
-            last = PreemptionCheckpoint(self.folder, minutes, io, hosts, same_ranks=self.same_command)
-            callbacks += [FiniteLoss(last.path, hosts), RunFolder(self.folder, config_text), best, last]
+            callbacks += [
+                RunFolder(self.folder, config_text),
+                *checkpoints(self.folder, settings.checkpoint_minutes, io, timeout, same_ranks=self.same_command),
+            ]
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
+            set_speed(config)
         else:
             self.model.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
         config["logger"] = loggers or False
-        config["callbacks"] = [*as_list(config["callbacks"]), *callbacks]
+        config["callbacks"] = callbacks
         config["plugins"] = [*as_list(config["plugins"]), io]
         config["enable_progress_bar"] = sys.stdout.isatty()
         config["enable_model_summary"] = False
         config["use_distributed_sampler"] = False  # Lightning's counts some videos twice; VideoData shares them out
-        config["strategy"] = with_timeout(config, timedelta(minutes=settings.timeout_minutes))
+        config["strategy"] = with_timeout(config, timeout)
         trainer = self.trainer_class(**config)
         drop_failing_loggers(trainer)
         if self.same_command:
@@ -234,35 +208,7 @@ class VideoCLI(LightningCLI):
         return trainer
 
 
-def _check_name(name: str | None) -> None:
-    """Raise ValueError if a run's name is not that of a folder within runs_dir."""
-    if name is None:
-        return
-    path = PurePath(name)
-    if not path.parts or path.is_absolute() or ".." in path.parts or not name.strip():
-        raise ValueError(
-            f"--name {name!r}: expected the name of a folder within runs_dir, such as nl_r50; --runs_dir sets the place"
-        )
-
-
 def _seed(seed: int | bool) -> int:
     if isinstance(seed, bool):
         raise ValueError(f"seed_everything: expected a whole number, got {str(seed).lower()}")
     return seed
-
-
-def _hush_libraries() -> None:
-    """Leaves out advertisements, and warnings about what nobody who uses nlvideo can change."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        r".*callbacks used to create the checkpoint need to be provided.*",  # a test needs no ModelCheckpoint
-        r"Checkpoint directory .* exists and is not empty",  # our run folder, made a moment ago
-        r"Experiment logs directory .* exists and is not empty",
-        r"It is recommended to use `self.log\('(val|test)/",  # evaluations are gathered before they are logged
-        r".*isinstance\(treespec, LeafSpec\).*",
-        r"The '.*_dataloader' does not have many workers",
-        r"It is recommended to use `self.log\('train/.*sync_dist=True",  # torchmetrics does so itself
-        r"The number of training batches .* is smaller than the logging interval",  # check_training says more
-    ):
-        warnings.filterwarnings("ignore", message=message)

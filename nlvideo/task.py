@@ -14,14 +14,13 @@ from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
-from torch.nn import functional as F
 from torchmetrics import MeanMetric
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.console import console
 from nlvideo.data.clips import Clips
 from nlvideo.data.eval_dataset import DecodedVideo
-from nlvideo.data.transforms import normalize
+from nlvideo.data.transforms import normalize, per_channel
 from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
 from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
 from nlvideo.evaluation.progress import EvaluationProgress, scoring_settings
@@ -31,6 +30,7 @@ from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
 from nlvideo.models.batch_norm import frozen_at_zero
 from nlvideo.models.compile import compile_blocks
 from nlvideo.models.inference import inference_copy
+from nlvideo.training.loss import classification_loss, hits
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import update_statistics
 from nlvideo.training.restore import ResumableSchedule, keep_settings
@@ -135,8 +135,7 @@ class VideoClassifier(LightningModule):
                 f"the data has {num_classes} classes, the network {self.net.num_classes}; set data.num_classes and "
                 "the network's num_classes to the same number"
             )
-        # A resumed run has gone on from there long since.
-        if stage == "fit" and self.init_from is not None and self.trainer.ckpt_path is None:
+        if stage == "fit" and self.init_from is not None:
             rank_zero_only(print)(checkpoints.init_from(self.net, self.init_from))
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last_3d)
@@ -171,11 +170,8 @@ class VideoClassifier(LightningModule):
 
     def training_step(self, clips: Clips, batch_index: int) -> dict[str, Tensor]:
         size = len(clips.label)
-        # L classifiers: the network's own first, then the auxiliary ones that its head may have. Their losses add.
         logits = self(clips.video)[:, 0].view(size, -1, self.net.num_classes)  # (B, L, K)
-        num_classifiers = logits.shape[1]
-        labels = clips.label.repeat_interleave(num_classifiers, dim=0)  # (B * L), or (B * L, K) where clips are mixed
-        loss = num_classifiers * F.cross_entropy(logits.flatten(0, 1), labels, label_smoothing=self.label_smoothing)
+        loss = classification_loss(logits, clips.label, self.label_smoothing)
         self.train_loss.update(loss.detach().expand(size))  # MeanMetric takes no weights without its checks
         self.train_top1.update(hits(logits[:, 0].detach(), clips.label))
         # A logged number is copied to the device or from it, which waits for it: only for steps that are logged.
@@ -368,23 +364,3 @@ class VideoClassifier(LightningModule):
             loss, size, top1 = torch.tensor(checkpoint["train_sums"], device=self.device)
             self.train_loss.mean_value, self.train_loss.weight = loss, size
             self.train_top1.mean_value, self.train_top1.weight = top1, size.clone()
-
-
-def per_channel(value: float | list[float]) -> Tensor:
-    """Return a number for each of R, G and B, or one for all, as a tensor that broadcasts over [.., C, T, H, W]."""
-    if not isinstance(value, list):
-        return torch.tensor(value)
-    if len(value) != 3:
-        raise ValueError(f"model.mean and model.std: expected a number, or one for each of R, G and B; got {value}")
-    return torch.tensor(value)[:, None, None, None]
-
-
-def hits(logits: Tensor, label: Tensor) -> Tensor:
-    """Return how much of each clip's label the highest logit has: 0 or 1, or the share of that class in a mixed label.
-
-    Args:
-        logits: [B, K].
-        label: int64 [B], or a distribution over the classes [B, K].
-    """
-    guess = logits.argmax(dim=1)  # (B)
-    return (guess == label).float() if label.ndim == 1 else label.gather(1, guess[:, None])[:, 0]  # (B)

@@ -135,6 +135,11 @@ BAD_INPUT = {
     "sharded strategy": (["--trainer.strategy=deepspeed"], 1, "trainer.strategy deepspeed: not supported; use ddp"),
     "no seed": (["--seed_everything=true"], 2, "seed_everything: expected a whole number"),
     "no such checkpoint": (["--ckpt_path=gone.ckpt"], 1, "gone.ckpt: no such file"),
+    "no epochs": (["--trainer.max_epochs=0"], 1, "trainer.max_epochs: expected at least 1, or -1 for no limit, got 0"),
+    "no steps": (["--trainer.max_steps=0"], 1, "trainer.max_steps: expected at least 1"),
+    "a name outside of runs_dir": (["--name=../x"], 1, "--name '../x': expected the name of a folder within runs_dir"),
+    "an absolute name": (["--name=/tmp/x"], 1, "--name '/tmp/x': expected the name of a folder"),
+    "an empty name": (["--name="], 1, "--name '': expected the name of a folder"),
     "no such weights": (["--model.init_from=gone.ckpt"], 1, "gone.ckpt: no such file"),
 }
 
@@ -143,7 +148,7 @@ BAD_INPUT = {
 def test_bad_input_is_a_line_that_names_the_thing(name, tiny, tmp_path, capsys):
     given, status, words = BAD_INPUT[name]
     try:
-        returned = main(["fit", *tiny, *given, f"--runs_dir={tmp_path}", "--trainer.max_epochs=1"])
+        returned = main(["fit", *tiny, f"--runs_dir={tmp_path}", "--trainer.max_epochs=1", *given])
     except SystemExit as stop:  # argparse's way out
         returned = stop.code
     shown = capsys.readouterr().err
@@ -189,8 +194,10 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
     base = ["fit", *tiny, f"--runs_dir={tmp_path}", "--name=again", "--trainer.max_epochs=1"]
     assert main([*base, "--model.net.arch=i3d"]) == 0
     (tmp_path / "again" / "test.json").write_text("{}")
+    (tmp_path / "again" / "mine.ckpt").write_text("of somebody")
     assert main([*base, "--overwrite=true"]) == 0
     assert not (tmp_path / "again" / "test.json").exists()
+    assert (tmp_path / "again" / "mine.ckpt").exists()
     assert nlvideo.load(tmp_path / "again" / "last.ckpt").config()["init_args"]["arch"] == "c2d"
 
 

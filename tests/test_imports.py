@@ -31,6 +31,11 @@ ALLOWED = {
         "nlvideo.console",
         "nlvideo.files",
     },
+    "training": {
+        *("torch", "torchvision", "torchmetrics", "lightning", "fvcore", "jsonargparse", "filelock", "numpy", "pandas"),
+        *("matplotlib", "rich", "yaml", "nlvideo.data", "nlvideo.models", "nlvideo.checkpoint", "nlvideo.cost"),
+        *("nlvideo.evaluation", "nlvideo.console", "nlvideo.files", "nlvideo.exit_codes"),
+    },
     "visitors": {"numpy", "matplotlib", "nlvideo.data.prepare"},
 }
 

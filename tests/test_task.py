@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from nlvideo.__main__ import main
 from nlvideo.data.module import VideoData
 from nlvideo.models import ResNet3d
-from nlvideo.task import VideoClassifier, hits
+from nlvideo.task import VideoClassifier
+from nlvideo.training.loss import hits
 from tests.distributed import run_ranks
 from tests.training.test_resume import SMALLER
 

@@ -188,14 +188,15 @@ def resize_short_side(frames: Tensor, short_side: int | None) -> Tensor:
 
 
 def normalize(video: Tensor, mean: float | list[float] | Tensor, std: float | list[float] | Tensor) -> Tensor:
-    """uint8 [.., C, T, H, W] -> float of the same shape: (pixel / 255 - mean) / std; lists have a number a channel, and
-    tensors broadcast."""
-    return (video.float() / 255 - _per_channel(mean, video)) / _per_channel(std, video)
+    """uint8 [.., C, T, H, W] -> float of the same shape: (pixel / 255 - mean) / std, see `per_channel`."""
+    mean, std = per_channel(mean).to(video.device), per_channel(std).to(video.device)
+    return (video.float() / 255 - mean) / std
 
 
-def _per_channel(value: float | list[float] | Tensor, video: Tensor) -> float | Tensor:
+def per_channel(value: float | list[float] | Tensor) -> Tensor:
+    """Return a number, or one for each of R, G and B, as a tensor that broadcasts over [.., C, T, H, W]."""
     if not isinstance(value, list):
-        return value
-    if len(value) != video.shape[-4]:
-        raise ValueError(f"mean and std: expected a number, or one for each of {video.shape[-4]} channels; got {value}")
-    return torch.tensor(value, device=video.device)[:, None, None, None]
+        return torch.as_tensor(value)
+    if len(value) != 3:
+        raise ValueError(f"mean and std: expected a number, or one for each of 3 channels; got {value}")
+    return torch.tensor(value)[:, None, None, None]

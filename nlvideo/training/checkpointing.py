@@ -12,14 +12,16 @@ moments Lightning goes on by itself. Order and random draws need no keeping, see
 import signal
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 
 from nlvideo.exit_codes import Stopped
 from nlvideo.training.checkpoint_io import AtomicIO
+from nlvideo.training.finite import FiniteLoss
 from nlvideo.training.host_group import HostGroup, PendingMax
 from nlvideo.training.signals import StopSignals
 from nlvideo.training.trainer import is_last_step
@@ -183,6 +185,27 @@ class PreemptionCheckpoint(Checkpoint):
             name = signal.Signals(signum).name
             goes_on = f"the same command goes on from {self.path}" if self.path.exists() else "nothing is written yet"
             raise Stopped(signum, f"stopped by {name} after step {trainer.global_step}; {goes_on}")
+
+
+def checkpoints(folder: Path, minutes: float, io: AtomicIO, timeout: timedelta, *, same_ranks: bool) -> list[Callback]:
+    """Return what writes a run's last.ckpt and best.ckpt, and keeps bad states out of them.
+
+    Args:
+        minutes: of training after which last.ckpt is due.
+        timeout: for a process that waits for the others.
+        same_ranks: refuse to go on with another number of processes than there were.
+    """
+    hosts = HostGroup(timeout)
+    best = ModelCheckpoint(
+        folder,
+        filename="best",
+        monitor="val/clip_top1",
+        mode="max",
+        save_on_train_epoch_end=False,  # so that last.ckpt, written after it, knows what the best is
+        enable_version_counter=False,
+    )
+    last = PreemptionCheckpoint(folder, minutes, io, hosts, same_ranks=same_ranks)
+    return [FiniteLoss(last.path, hosts), best, last]
 
 
 def started_processes(trainer: Trainer) -> list[subprocess.Popen]:

@@ -42,21 +42,26 @@ SHOWN = 6  # differences
 
 
 def find_resumable_run(folder: Path, config: dict[str, Any]) -> Path | None:
-    """The checkpoint from which ``nlvideo fit`` with this configuration goes on; None where it begins.
+    """Return the checkpoint from which ``nlvideo fit`` with this configuration goes on, or None if it begins.
 
     Raises:
-        AlreadyFinished: the run is at its end, and no limit has risen.
-        ValueError: the folder holds a run of another configuration, or one without its last checkpoint.
+        AlreadyFinished: if the run is at its end, and no limit has risen.
+        ValueError: if the folder holds a run of another configuration, or one without its last checkpoint.
     """
     last = folder / "last.ckpt"
     if not last.is_file():
-        if others := sorted(folder.glob("*.ckpt")):
+        if (folder / "best.ckpt").is_file():
             raise ValueError(
-                f"{folder} holds {others[0].name} of an earlier run, and no last.ckpt to go on with: choose another "
-                "--name, or begin anew with --overwrite true"
+                f"{folder} holds best.ckpt of an earlier run, and no last.ckpt to go on with: choose another --name, "
+                "or begin anew with --overwrite true"
             )
         return None
     earlier = checkpoint.read(last)["nlvideo"]["run_config"]
+    if not isinstance(earlier.get("trainer"), dict):
+        raise ValueError(
+            f"{last}: holds a network, and no run to go on with; start from it with --model.init_from {last} and "
+            "another --name"
+        )
     if differences := [
         *_differences(earlier, config),
         *(f"trainer.{name} is lower" for name in LIMITS if _limit(config, name) < _limit(earlier, name)),
@@ -67,7 +72,9 @@ def find_resumable_run(folder: Path, config: dict[str, Any]) -> Path | None:
             f"{folder} holds a run of another configuration: {shown}{more}. Choose another --name, begin anew with "
             f"--overwrite true, or go on with yours from its checkpoint: --ckpt_path {last}"
         )
-    if (folder / "fit.json").is_file() and all(_limit(config, name) == _limit(earlier, name) for name in LIMITS):
+    same_limits = all(_limit(config, name) == _limit(earlier, name) for name in LIMITS)
+    same_time = config["trainer"]["max_time"] == earlier["trainer"].get("max_time")
+    if (folder / "fit.json").is_file() and same_limits and same_time:
         raise AlreadyFinished(
             f"{folder} is finished: nothing to train. More: --trainer.max_epochs; anew: --overwrite true"
         )
@@ -75,7 +82,7 @@ def find_resumable_run(folder: Path, config: dict[str, Any]) -> Path | None:
 
 
 def _limit(config: dict[str, Any], name: str) -> float:
-    limit = config["trainer"][name]
+    limit = config["trainer"].get(name)
     return float("inf") if limit in (None, -1) else limit
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: what lies in it, and when it is written.
+"""The folder of a run: what lies in it, when it is written, and what the terminal shows meanwhile.
 
 runs/<name>/
   config.yaml       everything the run was started with
@@ -12,7 +12,7 @@ runs/<name>/
 import shutil
 import time
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -141,6 +141,17 @@ class RunFolder(Callback):
             f"data {speed['data_ms']:.0f} ms  step {speed['step_ms']:.0f} ms  peak {speed['peak_GB']:.2f} GB  "
             f"left {timedelta(seconds=round(left)) if left < float('inf') else 'unknown'}",
             highlight=False,
+        )
+
+
+def check_name(name: str | None) -> None:
+    """Raise ValueError if a run's name is not that of a folder within runs_dir; None is not given."""
+    if name is None:
+        return
+    path = PurePath(name)
+    if not name.strip() or not path.parts or path.is_absolute() or ".." in path.parts:
+        raise ValueError(
+            f"--name {name!r}: expected the name of a folder within runs_dir, such as nl_r50; --runs_dir sets the place"
         )
 
 

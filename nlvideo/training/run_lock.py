@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from nlvideo.files import remove_stale_partials, write_json
 
-LOCK, OWNER = ".fit.lock", ".fit.json"
+LOCK, OWNER = ".fit.lock", ".fit.lock.json"
 
 
 @contextmanager

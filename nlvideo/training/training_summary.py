@@ -1,13 +1,11 @@
 """Summary of a training before its first step: what the optimizer really uses, read from it."""
 
 import torch
-from lightning import Trainer
+from lightning import LightningModule, Trainer
 from rich.table import Table
 
-from nlvideo.task import VideoClassifier
 
-
-def training_summary(trainer: Trainer, task: VideoClassifier) -> Table:
+def training_summary(trainer: Trainer, task: LightningModule) -> Table:
     """Return a table with a row for each group of parameters, frozen ones last.
 
     Below it: the batch of a step, the base learning rate and the precision.
@@ -40,7 +38,7 @@ def _precision(trainer: Trainer) -> str:
     return f"precision {trainer.precision}{on_gpu}"
 
 
-def _schedule(task: VideoClassifier) -> str:
+def _schedule(task: LightningModule) -> str:
     schedule = task.schedule
     down = f" x{schedule.factor:g} at {', '.join(f'{each:,g}' for each in schedule.milestones)}"
     warmup = f", warm-up {schedule.warmup:g}" if schedule.warmup else ""
@@ -49,7 +47,7 @@ def _schedule(task: VideoClassifier) -> str:
     return f"{name}{down if schedule.milestones else ''}{warmup}{unit}"
 
 
-def _batch(trainer: Trainer, task: VideoClassifier) -> str:
+def _batch(trainer: Trainer, task: LightningModule) -> str:
     devices = trainer.world_size // trainer.num_nodes
     return (
         f"a step sees {task.step_clips} clips: {trainer.datamodule.batch_size} x {devices} devices x "
@@ -57,7 +55,7 @@ def _batch(trainer: Trainer, task: VideoClassifier) -> str:
     )
 
 
-def _rate(task: VideoClassifier) -> str:
+def _rate(task: LightningModule) -> str:
     optimizer = task.optimizer
     if optimizer.base_batch is None:
         return f"lr {optimizer.lr:g}, whatever the batch"

@@ -24,8 +24,8 @@ def test_rate_and_batch_follow_the_linear_rule(tiny, tmp_path, capfd):
     assert main(["fit", *tiny, *SHORT, *options, f"--runs_dir={tmp_path}", "--name=run"]) == 0
     printed = " ".join(capfd.readouterr().out.split())
     assert "a step sees 16 clips: 8 x 1 devices x 1 nodes x 2 accumulated; lr 0.006 x 16 / 64 = 0.0015" in printed
-    assert re.search(r"weights │ \d+ │ [\d,]+ │ 0.02 │ 0.0015", printed)
-    assert re.search(r"norms, biases │ \d+ │ [\d,]+ │ 0 │ 0.0015", printed)
+    assert re.search(r"weights │ \d+ │ [\d,]+ │ 0.02 │ 0.0015 │ 0.0015", printed)
+    assert re.search(r"norms │ \d+ │ [\d,]+ │ 0 │ 0.0015", printed)
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert state["global_step"] == 1
     assert state["optimizer_states"][0]["param_groups"][0]["initial_lr"] == pytest.approx(0.0015)
