@@ -16,15 +16,8 @@ class Optimizer:
     """The optimizer and its settings.
 
     Parameters are in three groups: ``norms``, the scales and shifts of normalisation layers; ``biases``, every other
-    parameter of at most one dimension, learned scalars included; ``weights``, the rest.
-
-    ============================================  ============  ===========
-    source                                        decay_biases  decay_norms
-    ============================================  ============  ===========
-    default here, and the demo                    false         false
-    video-nonlocal-net and the paper, SlowFast    true          false
-    mmaction2 (and ``nesterov: false``)           true          true
-    ============================================  ============  ===========
+    parameter of at most one dimension, learned scalars included; ``weights``, the rest. video-nonlocal-net and SlowFast
+    decay biases, mmaction2 norms too.
 
     Attributes:
         name: ``sgd`` or ``adamw``.
@@ -60,16 +53,10 @@ class Optimizer:
         return self.lr if self.base_batch is None else self.lr * batch / self.base_batch
 
     def build(self, module: nn.Module, batch: int, *, clips_in_mixed_precision: bool = False) -> torch.optim.Optimizer:
-        """Return the optimizer of a module's trained parameters.
+        """Return the optimizer of a module's trained parameters, for steps of `batch` clips in all.
 
-        Args:
-            module: the network, or a module that holds it.
-            batch: clips that a step sees, over all processes and accumulated batches.
-            clips_in_mixed_precision: gradients are clipped in mixed precision. A fused optimizer unscales gradients
-                itself, too late for the clipping.
-
-        Raises:
-            ValueError: if `fused` is set where gradients are clipped in mixed precision.
+        Raise ValueError if `fused` is set and gradients are clipped in mixed precision: a fused optimizer unscales
+        them itself, too late for the clipping.
         """
         if self.fused and clips_in_mixed_precision:
             raise ValueError(
@@ -78,13 +65,11 @@ class Optimizer:
             )
         groups = self.parameter_groups(module)
         on_cuda = all(p.device.type == "cuda" for group in groups for p in group["params"])
-        fused = self.fused
-        if fused is None and on_cuda and not clips_in_mixed_precision:
-            fused = True
+        fused = True if self.fused is None and on_cuda and not clips_in_mixed_precision else self.fused
+        options = {"lr": self.scaled_lr(batch), "fused": fused}
         if self.name == "adamw":
-            return torch.optim.AdamW(groups, lr=self.scaled_lr(batch), fused=fused)
-        nesterov = self.nesterov and self.momentum > 0
-        return torch.optim.SGD(groups, lr=self.scaled_lr(batch), momentum=self.momentum, nesterov=nesterov, fused=fused)
+            return torch.optim.AdamW(groups, **options)
+        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.nesterov and self.momentum > 0, **options)
 
     def parameter_groups(self, module: nn.Module) -> list[dict[str, Any]]:
         """Return the groups ``weights``, ``biases`` and ``norms`` of the trained parameters, without empty ones."""
@@ -112,13 +97,12 @@ class Schedule:
                   /         `--.__               /             |____
                warm-up                        warm-up
 
-    The warm-up is a straight line from `warmup_start` to the value that the curve has at its end. With e the position,
-    w the length of the warm-up and E the length of the run, a cosine is
+    The warm-up is a straight line from `warmup_start` to the value that the curve has at its end. At position e of E,
+    with a warm-up of w, a cosine is
 
-    - (1 + cos(pi (e - w) / (E - w))) / 2 with `cosine_after_warmup`, the default: the warm-up reaches the learning rate
-      that was asked for, as where PyTorch's LinearLR and CosineAnnealingLR are chained;
-    - (1 + cos(pi e / E)) / 2 without: the cosine runs from the first step on, and the warm-up meets it below 1, as in
-      SlowFast (SOLVER.COSINE_AFTER_WARMUP, which is false unless set).
+    - (1 + cos(pi (e - w) / (E - w))) / 2 with `cosine_after_warmup`, as if PyTorch's LinearLR and CosineAnnealingLR
+      were chained: the warm-up reaches the learning rate that was asked for;
+    - (1 + cos(pi e / E)) / 2 without, as in SlowFast, whose COSINE_AFTER_WARMUP is false unless set.
 
     Attributes:
         name: ``cosine`` ends at 0; ``steps`` multiplies by `factor` at each milestone.
@@ -145,10 +129,7 @@ class Schedule:
             raise ValueError("milestones belong to schedule 'steps'; 'cosine' has none")
 
     def multiplier(self, step: int, num_steps: int, steps_per_epoch: int) -> float:
-        """Return the multiple of the learning rate at a step, from 0, of a run of `num_steps`.
-
-        Positions are fractional: with unit ``epochs`` the learning rate changes at every step of an epoch.
-        """
+        """Return the multiple of the learning rate at a step, from 0, of a run of `num_steps`."""
         steps_per_unit = steps_per_epoch if self.unit == "epochs" else 1
         position, end = step / steps_per_unit, num_steps / steps_per_unit
         if position < self.warmup:
