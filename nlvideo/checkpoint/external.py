@@ -91,5 +91,6 @@ def unpack(content: Any) -> tuple[dict[str, Tensor], dict[Any, Any]]:
 
 def _is_weight(name: Any, value: Any) -> bool:
     if isinstance(value, Tensor):
-        return isinstance(name, str) and value.layout is torch.strided and not value.is_meta
+        is_plain = value.layout is torch.strided and not value.is_meta
+        return isinstance(name, str) and is_plain and not value.is_complex() and value.dtype is not torch.bool
     return isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype.kind in "fiu"

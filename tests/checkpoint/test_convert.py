@@ -176,6 +176,12 @@ ERRORS = {
     "unexplained": (lambda state: state.update({"res2_0_branch3_w": torch.ones(1)}), {}, "no place .*res2_0_branch3_w"),
     "missing": (lambda state: state.pop("res4_1_branch2b_w"), {}, r"res_blocks\.1\.branch2\.conv_b\.weight is missing"),
     "shape": (lambda state: state.update(res3_0_branch2b_w=torch.ones(16, 8, 1, 3, 3)), {}, "16x8x1x3x3 there"),
+    "no matrix": (
+        lambda state: state.update(pred_w=torch.ones(())),
+        {},
+        r"proj\.weight: expected 2 dimensions, got .* \[\]",
+    ),
+    "truth values": (lambda state: state.update(pred_b=torch.ones(5) > 0), {}, r"blocks\.6\.proj\.bias is missing"),
     "headless": (lambda state: [state.pop(f"pred_{each}") for each in "wb"], {}, "init_from"),
     "foreign": (lambda state: state.pop("conv1_w"), {}, "no codebase known here"),
     "override": (
