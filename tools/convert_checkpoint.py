@@ -1,4 +1,4 @@
-"""Makes a checkpoint of nlvideo out of another codebase's weights, and beside it the configuration of its network.
+"""Make a checkpoint of nlvideo out of another codebase's weights, and beside it the configuration of its network.
 
 python tools/convert_checkpoint.py I3D_8x8_R50.pyth -o i3d.ckpt --classes data/kinetics400/classes.txt
 python tools/convert_checkpoint.py i3d_nonlocal_32x2.pkl -o nl.ckpt --set temporal_stride=4 --set pairwise=dot_product
@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from nlvideo.checkpoint import convert, save
+from nlvideo.files import write_text
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,11 +39,11 @@ def main() -> int:
         if options.classes:
             net.class_names = read_names(options.classes, net.num_classes)
         save(net, options.output)
-    except (ValueError, OSError) as error:
+        config = options.output.with_suffix(".yaml")
+        write_text(config, yaml.safe_dump(recipe(net), sort_keys=False))
+    except (ValueError, OSError, yaml.YAMLError) as error:
         print(f"convert_checkpoint: {error}", file=sys.stderr)
         return 1
-    config = options.output.with_suffix(".yaml")
-    config.write_text(yaml.safe_dump(recipe(net), sort_keys=False))
     print(net.conversion)
     print(f"written {options.output}, and {config}, the network as a configuration:")
     print(f"  nlvideo test -c DATA.yaml -c {config} --ckpt_path {options.output}")
@@ -51,16 +52,12 @@ def main() -> int:
 
 
 def recipe(net) -> dict:
-    """The network, its pixels and its clips as a configuration, to be completed by data."""
+    """Return the network, its pixels and its clips as a configuration, to be completed by data."""
     pre, node = net.preprocessing, net.config()
     node["init_args"].pop("num_classes")  # data.num_classes
     return {
         "model": {"net": node, "mean": pre["mean"], "std": pre["std"]},
-        "data": {
-            "num_classes": net.num_classes,
-            "clip_frames": pre["clip_frames"],
-            "frame_interval": pre["frame_interval"],
-        },
+        "data": {"num_classes": net.num_classes} | {name: pre[name] for name in ("clip_frames", "frame_interval")},
     }
 
 

@@ -1,4 +1,4 @@
-"""Writes the network of a checkpoint as one file that runs without nlvideo.
+"""Write the network of a checkpoint as one file that runs without nlvideo.
 
 python tools/export.py runs/nl/last.ckpt -o model.pt2       for torch.export.load
 python tools/export.py runs/nl/last.ckpt -o model.onnx      for onnxruntime

@@ -99,15 +99,12 @@ def check_ours(content: Any, path: str | Path) -> dict[str, Any]:
     entry, state = content["nlvideo"], content.get("state_dict")
     if not isinstance(entry, dict):
         raise ValueError(f"checkpoint {path}: damaged: the entry 'nlvideo' is no mapping")
-    if isinstance(written := entry.get("format"), int) and written != FORMAT:
-        by = (
-            f"nlvideo {str(entry.get('version'))[:SHOWN]}"
-            if written > FORMAT
-            else "an nlvideo before its first release"
-        )
+    written = entry.get("format")
+    if isinstance(written, int) and written != FORMAT:
+        by = "an nlvideo before its first release" if written < FORMAT else f"nlvideo {entry.get('version')}"
         raise ValueError(
-            f"checkpoint {path}: written by {by} in format {written}; this is nlvideo {nlvideo.__version__}, which "
-            f"reads format {FORMAT}: use the one that wrote it, or train again"
+            f"checkpoint {path}: written by {by[:SHOWN]} in format {written}; this is nlvideo {nlvideo.__version__}, "
+            f"which reads format {FORMAT}: use the one that wrote it, or train again"
         )
     damaged = [f"no {kind.__name__} {name}" for name, kind in RECORD.items() if not isinstance(entry.get(name), kind)]
     if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
