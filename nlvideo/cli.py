@@ -190,7 +190,7 @@ class VideoCLI(LightningCLI):
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
             set_speed(config)
         else:
-            self.model.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
+            self.model.evaluator.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
         config["logger"] = loggers or False

@@ -4,10 +4,8 @@ Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x 
 """
 
 import math
-import time
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning import LightningModule
@@ -17,19 +15,15 @@ from torch import Tensor, distributed
 from torchmetrics import MeanMetric
 
 from nlvideo import checkpoint as checkpoints
-from nlvideo.console import console
 from nlvideo.data.clips import Clips
 from nlvideo.data.eval_dataset import DecodedVideo
 from nlvideo.data.transforms import normalize, per_channel
-from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
-from nlvideo.evaluation.multi_view import Evaluation, VideoScores, score_views
-from nlvideo.evaluation.progress import EvaluationProgress, scoring_settings
-from nlvideo.evaluation.report import ResultsFolder, report_evaluation
+from nlvideo.evaluation.evaluator import Evaluator, InferenceDtype
+from nlvideo.evaluation.multi_view import Evaluation
 from nlvideo.models import Backbone
 from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
 from nlvideo.models.batch_norm import frozen_at_zero
 from nlvideo.models.compile import compile_blocks
-from nlvideo.models.inference import inference_copy
 from nlvideo.training.loss import classification_loss, hits
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import update_statistics
@@ -79,7 +73,7 @@ class VideoClassifier(LightningModule):
         mean: float | list[float] = 0.45,
         std: float | list[float] = 0.225,
         views_per_forward: int = 32,
-        inference_dtype: Literal["float32", "bfloat16", "auto"] = "float32",
+        inference_dtype: InferenceDtype = "float32",
         keep_view_scores: bool = False,
         init_from: str | None = None,
         precise_bn: int = 0,
@@ -96,23 +90,19 @@ class VideoClassifier(LightningModule):
         self.std = std
         self.register_buffer("_mean", per_channel(mean), persistent=False)
         self.register_buffer("_std", per_channel(std), persistent=False)
-        if views_per_forward < 1:
-            raise ValueError(f"model.views_per_forward: expected at least 1, got {views_per_forward}")
-        self.views_per_forward = views_per_forward
-        self.inference_dtype = inference_dtype
-        self.keep_view_scores = keep_view_scores
+        self.evaluator = Evaluator(
+            net,
+            self.normalize,
+            views_per_forward=views_per_forward,
+            inference_dtype=inference_dtype,
+            keep_view_scores=keep_view_scores,
+        )
         self.init_from = init_from
         self.precise_bn = precise_bn
         self.channels_last = channels_last
         self.compiled = compile
         self.activation_checkpoint_stages = activation_checkpoint_stages
-        self.results: ResultsFolder | None = None  # of `validate` and `test`; None writes and prints nothing
         self.evaluation: Evaluation | None = None  # the latest
-        self.video_scores = VideoScores()
-        self._inference: list[Backbone] = []  # a list: its weights are none of this module's
-        self._dtype = "float32"  # of the evaluation
-        self._progress: EvaluationProgress | None = None
-        self._num_resumed = 0
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
         self.train_loss = MeanMetric(nan_strategy="disable")  # over an epoch; checking for NaN would wait for the GPU
         self.train_top1 = MeanMetric(nan_strategy="disable")
@@ -139,8 +129,8 @@ class VideoClassifier(LightningModule):
             rank_zero_only(print)(checkpoints.init_from(self.net, self.init_from))
         if self.channels_last:
             self.net.to(memory_format=torch.channels_last_3d)
-        if stage == "test" and self.results is not None:
-            self._open_progress(self.results)
+        if stage == "test":
+            self.evaluator.open_progress(self.trainer)
         if stage == "fit":
             if not any(parameter.requires_grad for parameter in self.net.parameters()):
                 raise ValueError("nothing to train: every parameter of the network is frozen")
@@ -214,28 +204,10 @@ class VideoClassifier(LightningModule):
     def on_train_epoch_end(self) -> None:
         self.log_dict({"train/loss_epoch": self.train_loss.compute(), "train/top1": self.train_top1.compute()})
 
-    def _open_progress(self, results: ResultsFolder) -> None:
-        """Go on with a stopped test, or forget it."""
-        settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
-        data = self.trainer.datamodule
-        self._progress = EvaluationProgress(results.path, scoring_settings(data, results.checkpoint, **settings))
-        rows = {}
-        if results.resume:
-            rows = self._progress.read()
-            num_videos = len(data.samples["test"])
-            if self.trainer.is_global_zero:
-                console().print(f"resumed: {len(rows)} of {num_videos} videos were scored before")
-        elif self.trainer.is_global_zero:
-            self._progress.remove()
-        self.trainer.strategy.barrier()  # no process writes while another reads or removes
-        data.skip_in_test(rows)
-        self.video_scores = VideoScores(rows)
-        self._num_resumed = len(rows)
-
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == "fit":
             self._share_statistics()
-        self._start_evaluation("val")
+        self.evaluator.start(self.trainer, "val")
 
     def _share_statistics(self) -> None:
         """Give all processes the batch-norm statistics of the first, whose weights checkpoints hold."""
@@ -244,88 +216,24 @@ class VideoClassifier(LightningModule):
                 distributed.broadcast(buffer, src=0)
 
     def on_test_start(self) -> None:
-        self._start_evaluation("test")
+        self.evaluator.start(self.trainer, "test")
 
     def validation_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
-        self._score(videos, "val")
+        self.evaluator.score(videos, self.trainer.datamodule.views("val"))
 
     def test_step(self, videos: list[DecodedVideo], batch_index: int) -> None:
-        self._score(videos, "test")
-        if self._progress is not None:
-            self._progress.write(self.video_scores.rows)
+        self.evaluator.score(videos, self.trainer.datamodule.views("test"))
 
     def on_validation_epoch_end(self) -> None:
         self._finish_evaluation("val")
 
     def on_test_epoch_end(self) -> None:
         self._finish_evaluation("test")
-        if self._progress is not None and self.trainer.is_global_zero:
-            self._progress.remove()
-
-    def _start_evaluation(self, split: str) -> None:
-        self._started = time.monotonic()
-        if self.trainer.state.fn != "fit":
-            self._dtype = self._resolve_dtype(split)
-            self._inference = [inference_copy(self.net, getattr(torch, self._dtype))]
-
-    def _resolve_dtype(self, split: str) -> str:
-        """Return the dtype in which all processes compute, also after a resume."""
-        dtype = self.inference_dtype
-        if self._progress is not None and self._progress.dtype is not None:
-            dtype = self._progress.dtype
-        elif dtype == "auto":
-            if self.trainer.is_global_zero:
-                dtype, reason = self._measure_dtype(split)
-                console().print(reason)
-            dtype = self.trainer.strategy.broadcast(dtype)
-        if self._progress is not None:
-            self._progress.dtype = dtype
-        return dtype
-
-    def _measure_dtype(self, split: str) -> tuple[str, str]:
-        loader = self.trainer.val_dataloaders if split == "val" else self.trainer.test_dataloaders
-        read = (loader.dataset[row] for row in measured_rows(len(loader.dataset)))
-        videos = [video._replace(frames=video.frames.to(self.device)) for video in read if video is not None]
-        *_, views = self.trainer.datamodule.views(split).values()
-        return fastest_dtype(self.net, videos, views, **self._view_options())
-
-    def _view_options(self) -> dict[str, Any]:
-        return {"normalize": self.normalize, "views_per_forward": self.views_per_forward}
-
-    def _score(self, videos: list[DecodedVideo], split: str) -> None:
-        if not videos:  # none of this batch could be read, or it is there for the other processes' sake
-            return
-        net, autocast = self.net, nullcontext()  # within fit, Lightning autocasts as trainer.precision says
-        if self._inference:
-            (net,), autocast = self._inference, torch.autocast(self.device.type, enabled=False)
-        with autocast:
-            scores = {
-                level: score_views(net, videos, views, **self._view_options())
-                for level, views in self.trainer.datamodule.views(split).items()
-            }
-        for i, video in enumerate(videos):
-            of_video = {level: of_videos[i] for level, of_videos in scores.items()}
-            self.video_scores.add(video, of_video, self.keep_view_scores)
 
     def _finish_evaluation(self, split: str) -> None:
-        data, stage = self.trainer.datamodule, self.trainer.state.fn
-        self.video_scores.gather()
-        self.evaluation = self.video_scores.evaluation(len(data.samples[split]))
+        self.evaluation = self.evaluator.finish(self.trainer)
         for level, values in self.evaluation.levels.items():
             self.log_dict({f"{split}/{level}_{name}": value for name, value in values.items()})
-        if self.results is not None and stage != "fit" and self.trainer.is_global_zero:
-            report_evaluation(
-                self.results.path,
-                stage.value,
-                self.evaluation,
-                self.net,
-                data,
-                dtype=self._dtype,
-                seconds=time.monotonic() - self._started,
-                num_resumed=self._num_resumed,
-            )
-        self.video_scores = VideoScores()
-        self._inference = []
 
     @property
     def step_clips(self) -> int:

@@ -65,7 +65,7 @@ class WandbMedia(Callback):
         names = trainer.datamodule.class_names
         for video in batch:
             if video.index in wanted:
-                score = pl_module.video_scores.rows[video.index]["scores"]["clip"]  # (K)
+                score = pl_module.evaluator.video_scores.rows[video.index]["scores"]["clip"]  # (K)
                 guess = f"{names[score.argmax()]} {100 * score.max():.0f} %"
                 clip = video.frames[video.clips[0]].transpose(0, 1).cpu()  # (C, T, H, W)
                 self.examples.append((strip(clip), f"label: {names[video.label]}, prediction: {guess}"))

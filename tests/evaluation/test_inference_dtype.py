@@ -6,12 +6,13 @@ import pytest
 import torch
 from lightning import Trainer
 
-from nlvideo import task
 from nlvideo.data.eval_dataset import DecodedVideo, ViewSpec
 from nlvideo.data.module import VideoData
+from nlvideo.evaluation import evaluator
 from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
 from nlvideo.evaluation.progress import EvaluationProgress
 from nlvideo.models.backbone import Backbone
+from nlvideo.task import VideoClassifier
 from tests.distributed import run_ranks
 
 
@@ -70,7 +71,7 @@ def test_measured_videos_are_few_and_spread(num_videos, rows):
 def dtypes_of_this_rank(manifest: str) -> set[torch.dtype]:
     """Of a validation in which the first process would choose bfloat16, and the others float32."""
     rank = torch.distributed.get_rank()
-    task.fastest_dtype = lambda *args, **options: (["bfloat16", "float32"][rank], "measured")
+    evaluator.fastest_dtype = lambda *args, **options: (["bfloat16", "float32"][rank], "measured")
     net = Stub()
     quiet = {
         "logger": False,
@@ -80,7 +81,7 @@ def dtypes_of_this_rank(manifest: str) -> set[torch.dtype]:
     }
     trainer = Trainer(accelerator="cpu", strategy="ddp", devices=2, use_distributed_sampler=False, **quiet)
     data = VideoData(2, val=manifest, clip_frames=4, crop_size=32, eval_short_side=None, num_workers=0)
-    trainer.validate(task.VideoClassifier(net, inference_dtype="auto"), data, verbose=False)
+    trainer.validate(VideoClassifier(net, inference_dtype="auto"), data, verbose=False)
     return net.dtypes
 
 
