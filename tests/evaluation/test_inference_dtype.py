@@ -80,7 +80,9 @@ def dtypes_of_this_rank(manifest: str) -> set[torch.dtype]:
         "enable_model_summary": False,
     }
     trainer = Trainer(accelerator="cpu", strategy="ddp", devices=2, use_distributed_sampler=False, **quiet)
-    data = VideoData(2, val=manifest, clip_frames=4, crop_size=32, eval_short_side=None, num_workers=0)
+    data = VideoData(
+        2, val=manifest, clip_frames=4, crop_size=32, eval_short_side=None, eval_batch_size=2, num_workers=0
+    )
     trainer.validate(VideoClassifier(net, inference_dtype="auto"), data, verbose=False)
     return net.dtypes
 
