@@ -21,6 +21,7 @@ ALLOWED = {
     "cost": {"torch", "rich", "nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.checkpoint"},
     "evaluation": {
         "torch",
+        "lightning",
         "numpy",
         "pyarrow",
         "matplotlib",
