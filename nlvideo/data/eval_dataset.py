@@ -162,10 +162,7 @@ class EvalBatchSampler:
         10 rows, batches of 2, 3 processes     process 0: [0 1] [6 7]     1: [2 3] [8 9]     2: [4 5] []
 
     Args:
-        num_videos: rows of the manifest.
-        batch_size: rows of a batch.
         skipped: rows to leave out.
-        rank, num_ranks: of this process, and the number of processes.
     """
 
     def __init__(

@@ -17,25 +17,24 @@ class TooManyFailuresError(ValueError):
 
 
 class Failures:
-    """Counts in memory that worker processes share with the training process: a number for each video, which only the
-    worker that reads it changes.
+    """Counts in memory that worker processes share with the training process.
 
     Args:
-        samples: the videos.
         max_failed: the largest part of an epoch that may fail.
     """
 
     def __init__(self, samples: Sequence[Sample], max_failed: float):
         self.samples = samples
         self.max_failed = max_failed
-        self._num_read = torch.zeros(len(samples), dtype=torch.int32).share_memory_()
+        self._any_read = torch.zeros(1, dtype=torch.bool).share_memory_()
+        # One number for each video, since only one worker at a time changes it.
         self._num_failed = torch.zeros(len(samples), dtype=torch.int32).share_memory_()
         self._reported = torch.zeros(len(samples), dtype=torch.bool).share_memory_()
         self._failed_before = 0
         self._epoch_samples = len(samples)
 
-    def count_read(self, index: int) -> None:
-        self._num_read[index] += 1
+    def note_read(self) -> None:
+        self._any_read[0] = True
 
     def count_failed(self, index: int) -> None:
         self._num_failed[index] += 1
@@ -59,7 +58,7 @@ class Failures:
     def check(self) -> None:
         """Raise TooManyFailuresError if the first 20 samples all failed, or more of this epoch than `max_failed`."""
         failed = self.in_epoch
-        if not self._num_read.any() and failed >= FIRST_SAMPLES:
+        if not self._any_read and failed >= FIRST_SAMPLES:
             raise TooManyFailuresError(self.summary(f"none of the first {failed} videos could be read"))
         if failed > self.max_failed * self._epoch_samples:
             of = f"{failed} of the {self._epoch_samples} samples of this epoch could not be read"

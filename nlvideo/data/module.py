@@ -43,33 +43,28 @@ class VideoData(LightningDataModule):
         frame_interval: a clip takes every `frame_interval`-th frame. A video too short for that repeats its last frame.
         sampling: dense clips, or segments: one frame from each of T equal parts of the video.
         target_fps: frame rate in which `frame_interval` counts; null takes frames as they are stored.
-        short_side: training frames are resized so that the short side has a length drawn from these two; null
-            leaves their size.
+        short_side: range from which the short side of training frames is drawn; null leaves their size.
         crop_size: side of the square that training and clip level see, in pixels.
-        crop_padding: pixels of repeated edge around a training frame before it is cropped: random shifts for frames no
-            larger than the crop; with short_side null.
-        flip: flip every other training clip horizontally. If left and right are part of the label, false, or labels:
-            a flipped clip gets the class whose name has left and right exchanged.
+        crop_padding: pixels of repeated edge around a training frame, for shifts of frames no larger than the crop.
+        flip: flip every other training clip horizontally. With labels, it gets the class whose name has left and right
+            exchanged.
         augment: further augmentation of training clips.
-        augment_on_device: resize, augment and flip training clips on the device instead of in the workers, which only
-            decode and cut. The draws are the same. It pays if the GPU waits for workers that have much to augment.
+        augment_on_device: resize, augment and flip training clips on the device, with the same draws; the workers
+            only decode and cut.
         repeats: training clips from one decode of a video; a batch has batch_size / repeats videos.
         eval_short_side: short side of evaluated frames; null leaves their size.
         test_crop_size: side of the square views of video level; null is `crop_size`.
         num_clips: clips of a video at video level, spread over its length.
-        num_crops: crops of each clip at video level, spread along the longer side; null is the protocol's: 3, or 1
-            for full, which sees whole frames.
-        protocol: whose clips, crops and pooling these are: uniform (our own), or exactly those of another codebase or
-            the paper: nln, slowfast, mmaction, full; see `nlvideo.data.protocols`.
+        num_crops: crops of each clip at video level, spread along the longer side; null is the protocol's.
+        protocol: uniform (our clips, crops and pooling), or exactly those of another codebase or the paper: nln,
+            slowfast, mmaction, full; see `nlvideo.data.protocols`.
         batch_size: clips of a training batch, on each device.
-        eval_batch_size: videos of an evaluation batch, on each device; null is as many as have batch_size views:
-            batch_size at clip level, fewer at video level, where each has num_clips x num_crops.
+        eval_batch_size: videos of an evaluation batch, on each device; null is as many as have batch_size views.
         num_workers: decoding processes; null is one for each CPU core, at most 8.
         decoder: auto (decord for formats whose frames it numbers rightly, PyAV for the rest), or one of them.
         decode_timeout: seconds; a video that takes longer to read counts as unreadable.
         max_failed: the part of an epoch that may be unreadable before the training stops.
-        seed: of the order of the training samples and of all their random draws. The command line sets it to
-            seed_everything.
+        seed: of the order of the training samples and of all their draws; seed_everything on the command line.
     """
 
     def __init__(
@@ -187,9 +182,8 @@ class VideoData(LightningDataModule):
 
     @property
     def transform(self) -> ClipTransform:
-        flip_labels = None
-        if self.flip:
-            flip_labels = flipped_labels(self.class_names) if self.flip == "labels" else range(self.num_classes)
+        unchanged = range(self.num_classes) if self.flip else None
+        flip_labels = flipped_labels(self.class_names) if self.flip == "labels" else unchanged
         return ClipTransform(self.crop, color_augmentation(self.augment), flip_labels)
 
     def train_dataloader(self) -> DataLoader:
@@ -206,12 +200,11 @@ class VideoData(LightningDataModule):
         self.in_progress.append(dataset.in_progress)
         num_videos = self.batch_size // self.repeats
         rank, num_ranks = self._ranks()
+        order = ResumableDistributedSampler(len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks)
         return TrainLoader(
             SeededDataset(dataset),
             failures=self.failures,
-            sampler=ResumableDistributedSampler(
-                len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks
-            ),
+            sampler=order,
             batch_size=num_videos,
             collate_fn=collate_clips,
             # A worker may wait in vain for each video of a batch, and no longer.
@@ -273,11 +266,8 @@ class VideoData(LightningDataModule):
         return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())
 
     def _workers(self) -> dict[str, int | bool]:
-        return {
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "pin_memory": torch.cuda.is_available(),
-        }
+        workers = {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
+        return {**workers, "pin_memory": torch.cuda.is_available()}
 
 
 def at_least(lowest: int, **options: int | None) -> None:

@@ -4,7 +4,7 @@ Shapes: R training clips, J evaluation clips, n distinct frames, C = 3 channels,
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -36,9 +36,10 @@ def read_training_clips(
     indices = np.stack([sampling.random(video.num_frames, video.fps, draw) for draw in draws])  # [R, T]
     boxes = [crop.draw(*size) for _ in range(repeats)]
     parts = [_inside(box, *size) for box in boxes]
-    decoded = _enclosing(parts)
-    frames = video.frames(indices, box=decoded)  # [R, T, C, h, w]
-    return [_cut(clip, part, decoded) for clip, part in zip(frames, parts, strict=True)], boxes
+    if repeats == 1:
+        return [*video.frames(indices, box=parts[0])], boxes
+    frames = video.frames(indices)  # [R, T, C, H, W]
+    return [clip[(..., *part.slices)] for clip, part in zip(frames, parts, strict=True)], boxes
 
 
 def read_eval_clips(
@@ -104,15 +105,3 @@ def _inside(box: Box, height: int, width: int) -> Box:
     top, bottom = np.clip([box.top, box.top + box.height - 1], 0, height - 1).tolist()
     left, right = np.clip([box.left, box.left + box.width - 1], 0, width - 1).tolist()
     return Box(top, left, bottom - top + 1, right - left + 1)
-
-
-def _enclosing(boxes: Sequence[Box]) -> Box:
-    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
-    bottom, right = max(box.top + box.height for box in boxes), max(box.left + box.width for box in boxes)
-    return Box(top, left, bottom - top, right - left)
-
-
-def _cut(frames: Tensor, part: Box, decoded: Box) -> Tensor:
-    """Return a part of frames [T, C, H, W] that were decoded inside another box: a view."""
-    top, left = part.top - decoded.top, part.left - decoded.left
-    return frames[:, :, top : top + part.height, left : left + part.width]

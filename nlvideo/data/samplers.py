@@ -48,15 +48,8 @@ class SampleRef(NamedTuple):
 
 
 class ResumableDistributedSampler(DistributedSampler):
-    """Samples of one process's batches, in the order of the module's docstring. Its base class tells Lightning that
-    they are split over the processes already.
-
-    Args:
-        num_samples: of the data set.
-        batch_size: samples of a batch in one process.
-        rank: of this process.
-        num_ranks: number of processes.
-    """
+    """Samples of one process's batches of `batch_size`, in the order of the module's docstring. The base class tells
+    Lightning that they are split over the processes already."""
 
     def __init__(self, num_samples: int, batch_size: int, *, seed: int, rank: int = 0, num_ranks: int = 1):
         super().__init__(range(num_samples), num_replicas=num_ranks, rank=rank, seed=seed)
@@ -96,12 +89,7 @@ class SeededDataset(Dataset):
 
 class TrainLoader(DataLoader):
     """Training batches in the order of a ResumableDistributedSampler. Set the seed of each step, know the position in
-    the epoch, and raise in this process if too many videos fail.
-
-    Args:
-        failures: of the data set.
-        options: of DataLoader.
-    """
+    the epoch, and raise in this process if too many videos fail."""
 
     sampler: ResumableDistributedSampler
 

@@ -64,23 +64,19 @@ class Splits:
         return names
 
     def read(self, split: str) -> list[Sample]:
-        """Return the videos of train, val or test.
-
-        Raises:
-            FileNotFoundError: if there is no such manifest or folder.
-            ValueError: if the split is not given, has no videos, or has other classes than `class_names`.
-        """
+        """Return the videos of train, val or test. Raise ValueError if the split is not given, has no videos, or has
+        other classes than `class_names`."""
         source = self.sources[split]
         if not source:
             raise ValueError(f"data.{split}: not given; set it to a manifest (a CSV path,label) or a folder of classes")
         if self.part is None or (split == "test" and isinstance(source, str)):
             return self._read(source)
         videos = [video for video in self._training if is_held_out(video, self.part) == (split != "train")]
-        if not videos or (split == "train" and labels(videos) < labels(self._training)):
+        classes_left = {video.label for video in videos}
+        if not videos or (split == "train" and classes_left < {video.label for video in self._training}):
             what = "all videos of a class" if split == "train" else f"none of the {len(self._training)} videos"
             raise ValueError(
-                f"data.val: {self.part:g} of {self.sources['train']} holds out {what}; choose another part, or a "
-                "manifest or folder of validation videos"
+                f"data.val: {self.part:g} of {self.sources['train']} holds out {what}; choose another part"
             )
         return videos
 
@@ -106,10 +102,6 @@ class Splits:
             Sample(path, label_of[listing.classes[label]], path.relative_to(source).as_posix())
             for path, label, _ in listing.entries
         ]
-
-
-def labels(videos: list[Sample]) -> set[int]:
-    return {video.label for video in videos}
 
 
 def is_held_out(video: Sample, part: float) -> bool:

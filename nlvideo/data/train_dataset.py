@@ -62,7 +62,7 @@ class TrainClips(Dataset):
             self.failures.report(index, error)
             self.failures.count_failed(index)
             return self._replacement(index)
-        self.failures.count_read(index)
+        self.failures.note_read()
         return clips
 
     def _replacement(self, index: int) -> Clips | CutClips | None:

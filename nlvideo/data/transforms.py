@@ -4,9 +4,9 @@ A training crop has two steps. `draw` says which part of a frame is needed, from
 that part is converted to RGB; calling the crop then makes a square of that part.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,9 +29,6 @@ class Augment:
         erasing: probability that a random box of a clip is blacked out.
         mixup: alpha of mixup; labels become distributions.
         cutmix: alpha of CutMix; with mixup, one of the two is drawn for each batch.
-
-    Raises:
-        ValueError: if a value is out of its range.
     """
 
     inverse_jitter: bool = False
@@ -46,43 +43,46 @@ class Augment:
         scale = self.random_resized_crop_scale
         if scale is not None and not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(
-                f"data.augment.random_resized_crop_scale: expected two rising parts of the area from 0 to 1, got "
-                f"{list(scale)}"
+                f"data.augment.random_resized_crop_scale: expected two rising parts, 0 to 1, got {list(scale)}"
             )
-        for name, highest in (("color_jitter", 1), ("rand_augment", 30), ("erasing", 1)):
-            if not 0 <= getattr(self, name) <= highest:
-                raise ValueError(f"data.augment.{name}: expected 0 to {highest}, got {getattr(self, name)}")
-        for name in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"data.augment.{name}: expected 0 (off) or a positive alpha, got {getattr(self, name)}"
-                )
+        highest = {"color_jitter": 1, "rand_augment": 30, "erasing": 1, "mixup": 1e6, "cutmix": 1e6}
+        for name, limit in highest.items():
+            if not 0 <= getattr(self, name) <= limit:
+                raise ValueError(f"data.augment.{name}: expected 0 (off) to {limit:g}, got {getattr(self, name)}")
 
 
-class TrainCrop(Protocol):
-    """A random square of a clip."""
+class TrainCrop(ABC):
+    """A random square of a clip.
 
+    Args:
+        crop: its side, in pixels.
+    """
+
+    def __init__(self, crop: int):
+        self.crop = crop
+
+    @abstractmethod
     def draw(self, height: int, width: int) -> Box:
         """Draw the part of a frame that becomes the square. It may exceed the frame."""
 
     def __call__(self, frames: Tensor, box: Box) -> Tensor:
         """Return [T, 3, crop, crop], given the part of `box` that is inside the frame, [T, 3, h, w]."""
+        return F.resize(frames, [self.crop, self.crop], antialias=True)
 
 
-class JitteredCrop:
+class JitteredCrop(TrainCrop):
     """Resize so that the short side has a random length, then cut out a random square (Wang et al. 2018, section 4.1);
     computed the other way round, so that only the pixels that are kept are resized.
 
         frame 340 x 256, short side 320, crop 224:  cut out 224 * 256 / 320 = 179 pixels, resize them to 224
 
     Args:
-        crop: side of the square, in pixels.
         short_side: range of the length, both ends included.
         inverse: draw 1 / length uniformly instead of the length.
     """
 
     def __init__(self, crop: int, short_side: tuple[int, int], *, inverse: bool = False):
-        self.crop = crop
+        super().__init__(crop)
         self.short_side = short_side
         self.inverse = inverse
 
@@ -96,34 +96,27 @@ class JitteredCrop:
         side = min(max(round(self.crop * min(height, width) / short_side), 1), height, width)
         return Box(int(draws[1] * (height - side + 1)), int(draws[2] * (width - side + 1)), side, side)
 
-    def __call__(self, frames: Tensor, box: Box) -> Tensor:
-        return F.resize(frames, [self.crop, self.crop], antialias=True)
 
-
-class RandomResizedCrop:
+class RandomResizedCrop(TrainCrop):
     """Cut out a random part of the frame and resize it to a square (Szegedy et al. 2015), as torchvision draws it."""
 
     def __init__(self, crop: int, scale: tuple[float, float]):
-        self.crop = crop
+        super().__init__(crop)
         self._crop = v2.RandomResizedCrop(crop, scale=scale)
 
     def draw(self, height: int, width: int) -> Box:
         return Box(**self._crop.make_params([torch.empty(3, height, width, device="meta")]))
 
-    def __call__(self, frames: Tensor, box: Box) -> Tensor:
-        return F.resize(frames, [self.crop, self.crop], antialias=True)
 
-
-class RandomCrop:
-    """Cut out a random square at the stored size.
+class RandomCrop(TrainCrop):
+    """Cut out a random square at the stored size; smaller frames are padded with their edge.
 
     Args:
-        crop: side of the square, in pixels. Smaller frames are padded with their edge.
         padding: pixels of repeated edge around every frame, for random shifts of frames no larger than the crop.
     """
 
     def __init__(self, crop: int, padding: int = 0):
-        self.crop = crop
+        super().__init__(crop)
         self._crop = v2.RandomCrop(crop, padding=padding or None, pad_if_needed=True)
 
     def draw(self, height: int, width: int) -> Box:
@@ -141,16 +134,8 @@ class RandomCrop:
 def train_crop(
     crop: int, *, short_side: tuple[int, int] | None, padding: int = 0, augment: Augment = Augment()
 ) -> TrainCrop:
-    """Return the crop that these options ask for.
-
-    Args:
-        crop: side of the square, in pixels.
-        short_side: range of the short side for scale jitter; None leaves frames at their size.
-        padding: see `RandomCrop`.
-
-    Raises:
-        ValueError: if no frame resized like that has such a crop, or if an option has no effect.
-    """
+    """Return the crop that these options of `VideoData` ask for. Raise ValueError if no frame resized like that has
+    such a crop, or if an option has no effect."""
     if short_side is not None and not crop <= short_side[0] <= short_side[1]:
         raise ValueError(
             f"data.short_side: expected two rising lengths of at least the crop of {crop} pixels, got "

@@ -43,7 +43,7 @@ def test_kinetics_finds_its_files_under_any_of_their_usual_names(tree):
         ("air_drumming/y2.mp4", 1, "y2_000012_000022"),
         ("writing/gone_000001_000011.mp4", 2, "gone_000001_000011"),
     ]
-    with pytest.raises(ValueError, match=r"val\.csv: class 'air drumming' is not among the 2 classes, such as 'abs"):
+    with pytest.raises(ValueError, match=r"val\.csv: class 'air drumming' is not among the 2, such as 'abs"):
         formats.kinetics(folder / "val.csv", folder / "v", ["abseiling", "writing"])
 
 

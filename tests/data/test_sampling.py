@@ -82,5 +82,5 @@ def test_each_second_has_the_clip_around_its_middle():
     assert ClipSampling(4, 2).each_second(5, 10.0).tolist() == [[0, 2, 4, 4]]  # shorter than a clip
     with pytest.raises(ValueError, match="segments of whole videos"):
         ClipSampling(4, 2, "segments").each_second(45, 10.0)
-    with pytest.raises(ValueError, match="how many frames a second"):
+    with pytest.raises(ValueError, match="frame rate is unknown"):
         ClipSampling(4, 2).each_second(45, 0.0)
