@@ -98,14 +98,17 @@ def _mp4(moov: memoryview) -> Header | None:
         return None
     track, boxes = media[0]
     table = dict(_boxes(dict(_boxes(boxes[b"minf"]))[b"stbl"]))  # of samples
-    codec = bytes(table[b"stsd"][12:16]).decode("latin-1")
+    formats = table[b"stsd"]
+    codec = bytes(formats[12:16]).decode("latin-1")
     matrix = struct.unpack_from(">5i", track[b"tkhd"], 52 if track[b"tkhd"][0] else 40)
     edits = dict(_boxes(track.get(b"edts", memoryview(b"")))).get(b"elst")
-    is_whole = edits is None or _shows_all(edits, _scale(movie[b"mvhd"]), _scale(boxes[b"mdhd"]), table)
-    width, height = struct.unpack_from(">HH", table[b"stsd"], 40)
-    return Header(
-        MP4_CODECS.get(codec, codec), matrix == IDENTITY and is_whole, (height, width) if height and width else None
+    is_plain = (
+        struct.unpack_from(">I", formats, 4) == (1,)
+        and matrix == IDENTITY
+        and (edits is None or _shows_all(edits, _scale(movie[b"mvhd"]), _scale(boxes[b"mdhd"]), table))
     )
+    width, height = struct.unpack_from(">HH", formats, 40)
+    return Header(MP4_CODECS.get(codec, codec), is_plain, (height, width) if height and width else None)
 
 
 def _scale(box: memoryview) -> int:

@@ -136,18 +136,20 @@ def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box
     if box is not None and not box.is_inside(*reader.size):
         raise ReadError(f"its frames of {reader.size[0]} x {reader.size[1]} pixels do not hold {box}")
     wanted, places = np.unique(np.minimum(indices, reader.num_frames - 1), return_inverse=True)
-    frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare)
+    frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare, box)
     if np.array_equal(wanted, indices.ravel()):
         return frames.unflatten(0, indices.shape) if indices.ndim else frames[0]  # without a copy
     return frames[torch.from_numpy(places.reshape(indices.shape))]
 
 
-def _assemble(chunks: Iterable[Tensor], count: int, prepare: Prepare | None) -> Tensor:
+def _assemble(chunks: Iterable[Tensor], count: int, prepare: Prepare | None, box: Box | None) -> Tensor:
     """Return the chunks of `count` frames as one tensor. Each is prepared as it comes, so that a thousand frames of a
     large video are never held at full size."""
     frames = None
     place = 0
     for chunk in chunks:
+        if box is not None and chunk.shape[-2:] != (box.height, box.width):
+            raise ReadError("its frames are smaller than its header says")
         chunk = chunk if prepare is None else prepare(chunk)
         if len(chunk) == count:
             return chunk

@@ -163,6 +163,17 @@ def test_a_box_is_cut_before_frames_are_prepared(numbered, decoder):
             Video(numbered, decoder).frames(np.array([0]), box=box)
 
 
+def test_a_header_that_promises_larger_frames_is_a_decode_error_for_a_box(numbered, tmp_path):
+    data = bytearray(numbered.read_bytes())
+    size = data.index(b"avc1", data.index(b"stsd")) + 4 + 24
+    assert struct.unpack_from(">HH", data, size) == (96, 64)
+    struct.pack_into(">HH", data, size, 96, 640)
+    (tmp_path / "a.mp4").write_bytes(data)
+    with pytest.raises(DecodeError, match="its frames are smaller than its header says"):
+        Video(tmp_path / "a.mp4", "decord").frames(np.array([0]), box=Box(500, 0, 20, 20))
+    assert Video(tmp_path / "a.mp4").frames(np.array([0])).shape == (1, 3, 64, 96)
+
+
 def test_frames_in_order_are_not_copied(numbered):
     video = Video(numbered)
     for indices in ([[2, 5, 9]], [2, 5, 9], 2):
