@@ -13,8 +13,9 @@ import pytest
 from nlvideo.data.prepare.check import check_video, compare_decoders
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.data.reading import run_with_timeout
-from nlvideo.data.video import READERS, DecodeError, Video, check_decoder
+from nlvideo.data.video import DecodeError, Video
 from nlvideo.data.video.header import Header
+from tests.decoders import USABLE
 
 SECONDS = 60  # for one video, on a busy machine
 
@@ -63,21 +64,13 @@ def test_mutated_videos_decode_or_give_a_decode_error_with_their_path(tmp_path, 
         original = originals[i % len(originals)]
         path = tmp_path / f"{i}{original.suffix}"
         path.write_bytes(mutated(original.read_bytes(), rng))
-        items += [(path, decoder) for decoder in ("auto", *READERS) if is_usable(decoder)]
+        items += [(path, decoder) for decoder in ("auto", *USABLE)]
     outcomes = dict(run_each(read, items, workers=2, timeout=SECONDS))
     assert not [outcome for outcome in outcomes.values() if isinstance(outcome, WorkerFailure)]
     errors = {item: outcome for item, outcome in outcomes.items() if outcome}
     assert all(error.startswith(f"{path}: ") and "\n" not in error for (path, _), error in errors.items())
     for decoder in {decoder for _, decoder in items}:  # of both kinds there are some
         assert 0.1 < sum(item[1] == decoder for item in errors) / number < 0.9
-
-
-def is_usable(decoder) -> bool:
-    try:
-        check_decoder(decoder)
-    except ValueError:
-        return False
-    return True
 
 
 def crash_hang_or_double(item):

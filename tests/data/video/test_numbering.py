@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from nlvideo.data.video import READERS, DecodeError, Video, check_decoder
+from nlvideo.data.video import READERS, DecodeError, Video
+from tests.decoders import USABLE
 
 NUM_FRAMES = 60
 VFR = np.cumsum(np.random.default_rng(0).integers(20, 300, NUM_FRAMES)).tolist()  # times in 1/3000 s
@@ -74,21 +75,12 @@ def check_numbers(path, decoder, expected, read_numbers):
 def check_all_decoders(path, decoders, expected, read_numbers):
     """Those decoders, and no other, read the file, and rightly."""
     assert Video(path).decoder == ("decord" if "decord" in decoders else "pyav")
-    for decoder in filter(is_usable, READERS):
+    for decoder in USABLE:
         if decoder in decoders:
             check_numbers(path, decoder, expected, read_numbers)
         else:
             with pytest.raises(DecodeError, match=f"{decoder}: not asked, since it may number"):
                 Video(path, decoder)
-
-
-def is_usable(decoder) -> bool:
-    """Without torchcodec, its part of these tests is left out: test_torchcodec says so by its skip."""
-    try:
-        check_decoder(decoder)
-    except ValueError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("name", FORMATS)

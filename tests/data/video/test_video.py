@@ -13,21 +13,10 @@ import torch
 from PIL import Image
 
 from nlvideo.data.prepare.encode import write_video
-from nlvideo.data.video import READERS, Box, DecodeError, Video, check_decoder, summarize_decoders
+from nlvideo.data.video import Box, DecodeError, Video, check_decoder, summarize_decoders
+from tests.decoders import DECODERS, USABLE
 
 SAMPLES = os.environ.get("NLVIDEO_SAMPLE_VIDEOS")
-
-
-def usable(decoder: str):
-    """A parameter that is skipped if the decoder cannot work here."""
-    try:
-        check_decoder(decoder)
-    except ValueError as error:
-        return pytest.param(decoder, marks=pytest.mark.skip(reason=str(error)))
-    return decoder
-
-
-DECODERS = [usable(decoder) for decoder in READERS]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +121,7 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("decoder", ["auto", *(usable(name) for name in READERS if name != "decord")])
+@pytest.mark.parametrize("decoder", ["auto", *(each for each in DECODERS if each.values != ("decord",))])
 @pytest.mark.parametrize("degrees", TURNS)
 def test_frames_are_turned_as_the_metadata_says(coloured, tmp_path, degrees, decoder):
     (a, b, c, d), expected = TURNS[degrees]
@@ -284,7 +273,7 @@ def test_sample_videos(name, num_frames, size):
     one_by_one = [Video(Path(SAMPLES) / name, "pyav").frames(numbers[i : i + 1]) for i in range(len(numbers))]
     assert torch.equal(frames, torch.cat(one_by_one))
     for decoder in ("auto", "torchcodec"):
-        if decoder == "torchcodec" and (name == "test.avi" or not isinstance(usable(decoder), str)):
+        if decoder == "torchcodec" and (name == "test.avi" or decoder not in USABLE):
             continue
         video = Video(Path(SAMPLES) / name, decoder)
         assert (video.num_frames, video.height, video.width) == (num_frames, *size)
