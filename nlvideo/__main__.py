@@ -4,6 +4,7 @@ import os
 import sys
 
 from nlvideo.exit_codes import exit_code
+from nlvideo.user_modules import search_working_directory
 
 HELP = """\
 nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
@@ -42,6 +43,7 @@ def main(args: list[str] | None = None) -> int:
         return 2
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    search_working_directory()
     try:
         if args[0] == "predict":
             from nlvideo import predict_cli

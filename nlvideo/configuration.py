@@ -1,4 +1,4 @@
-"""What a command line means, without running it."""
+"""The configuration that a command line of ``nlvideo fit`` means, without running it."""
 
 import io
 from collections.abc import Sequence
@@ -8,10 +8,11 @@ from typing import Any
 import yaml
 
 from nlvideo.cli import VideoCLI
+from nlvideo.user_modules import search_working_directory
 
 
 class _FitOnly(VideoCLI):
-    """Reads a command line in half the time: the parsers of the other commands are not made."""
+    """The parser of fit alone, which is made in half the time."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -19,11 +20,12 @@ class _FitOnly(VideoCLI):
 
 
 def configuration(arguments: Sequence[str]) -> dict[str, Any]:
-    """Everything that ``nlvideo fit`` with these arguments would run with, defaults included, as in config.yaml.
+    """Return all settings of ``nlvideo fit`` with these arguments, defaults included, as in config.yaml.
 
     Raises:
         ValueError: the arguments do not parse.
     """
+    search_working_directory()
     shown, refused = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(shown), redirect_stderr(refused):

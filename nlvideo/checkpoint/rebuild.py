@@ -15,6 +15,7 @@ from typing import Any
 
 from nlvideo.blocks import Block
 from nlvideo.models import Backbone, Head
+from nlvideo.user_modules import search_working_directory
 
 NODE_KEYS = {"class_path", "init_args"}
 SHOWN = 80  # characters of what a file says
@@ -50,13 +51,15 @@ def import_module(name: str) -> None:
     Raises:
         ValueError: there is no such module.
     """
+    search_working_directory()
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # the module is there, and imports another one that is not
         raise ValueError(
-            f"--import {name}: no such module; for my_blocks.py give --import my_blocks, with its folder in PYTHONPATH"
+            f"--import {name}: no such module; for my_blocks.py in this folder give --import my_blocks; the folder of "
+            "one elsewhere goes into PYTHONPATH"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A backbone from a user's module: trained, tested, counted and exported from the command line."""
+"""Backbones and blocks from a user's module in the working directory, named on the command line."""
 
 import sys
 
@@ -7,9 +7,12 @@ import torch
 
 import nlvideo
 from nlvideo.__main__ import main
+from nlvideo.configuration import configuration
+from nlvideo.cost.tables import NetworkSpec
 from nlvideo.models.inference import inference_copy
+from nlvideo.models.placed_blocks import placed_blocks
 
-TINY_NET = '''
+TINY_NET = """
 from torch import nn
 
 from nlvideo.blocks import SqueezeExcite
@@ -17,8 +20,6 @@ from nlvideo.models import Backbone
 
 
 class TinyNet(Backbone):
-    """A network in a few lines: nothing but what every Backbone must have."""
-
     def __init__(self, num_classes: int = 400, *, width: int = 8):
         super().__init__(num_classes, locals())
         self.body = nn.Sequential(
@@ -28,19 +29,43 @@ class TinyNet(Backbone):
 
     def forward(self, video):
         return self.fc(self.body(video).mean(dim=(2, 3, 4)))
-'''
+"""
+
+MY_BLOCKS = """
+from nlvideo.blocks import Block
+
+
+class MyBlock(Block):
+    def __init__(self, channels: int, *, factor: float = 1.0):
+        super().__init__(channels)
+        self.factor = factor
+
+    def forward_clip(self, x):
+        return self.factor * x
+"""
 
 
 @pytest.fixture
-def module(tmp_path, monkeypatch):
+def working_directory(tmp_path, monkeypatch):
+    """A folder with a user's modules, in which commands are given."""
     (tmp_path / "tiny_net.py").write_text(TINY_NET)
-    monkeypatch.syspath_prepend(tmp_path)
-
+    (tmp_path / "my_blocks.py").write_text(MY_BLOCKS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != ""])
     yield
-    sys.modules.pop("tiny_net", None)
+    for name in ("tiny_net", "my_blocks"):
+        sys.modules.pop(name, None)
 
 
-@pytest.mark.usefixtures("module")
+@pytest.mark.usefixtures("working_directory")
+def test_a_block_of_ones_own_is_named_with_its_module(tiny):
+    net = ["--model.net.after.x.block=my_blocks.MyBlock", "--model.net.after.x.block.factor=2"]
+    spec = NetworkSpec.of(configuration([*tiny, *net, "--model.net.after.x.at={res5: [0]}"]))
+    assert placed_blocks(spec.net)["MyBlock"] == {"res5": [0]}
+    assert spec.net.residual_blocks()["res5"][0].after.factor == 2
+
+
+@pytest.mark.usefixtures("working_directory")
 def test_a_new_backbone_trains_tests_counts_and_exports(tiny, tmp_path, run_tool):
     short = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2"]
     net = ["--model.net=tiny_net.TinyNet", "--model.net.width=6"]
