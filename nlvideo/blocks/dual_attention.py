@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
 from nlvideo.ops.inputs import without_autocast
-from nlvideo.ops.reference import widened
+from nlvideo.ops.precision import widened
 
 TimeKernel = Literal[1, 3]
 

@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
 from nlvideo.blocks.frozen_affine import FrozenAffine
+from nlvideo.blocks.pointwise import linear, pointwise
+from nlvideo.ops.inputs import without_autocast
+from nlvideo.ops.precision import widened
 
 Pairwise = Literal[tuple(ops.PAIRWISE)]
 Domain = Literal["spacetime", "space", "time"]
@@ -135,13 +138,34 @@ class NonLocal(Block):
         last.weight.data.mul_(init_scale)
 
     def forward_clip(self, x: Tensor) -> Tensor:
-        query, key, value = self.project(x)  # (B*G, N, D), (B*G, M, D), (B*G, M, D)
         function = ops.PAIRWISE[self.pairwise]
+        pooled = x if self.pool_after_projection else self._pool(x)  # (B, C, T, H, W)
+        value = self._keys(self.conv_g, pooled)  # (B*G, M, D)
+        n, m = x[:, 0].numel() // value.shape[0], value.shape[1]
+        theta_on_keys, out_on_values = self._cheapest_order(n, m)
+        if out_on_values:
+            value = linear(value, self.conv_out.weight.flatten(1))  # (B*G, M, C)
         if function.additive:
-            query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
-        y = function(query, key, value, scale=self.scale)  # (B*G, N, D)
-        y = self._to_clip(y, x.shape)  # (B, D, T, H, W)
-        return x + self.norm(self.conv_out(y))  # (B, C, T, H, W)
+            a = self._query_score(x)  # (B*G, N)
+            b = self._key_score(pooled)  # (B*G, M)
+            y = function(a, b, value)  # (B*G, N, D or C)
+        elif theta_on_keys:
+            # theta_i . phi_j = (W x_i + b) . phi_j = x_i . (W^T phi_j) + b . phi_j
+            key, theta = self._keys(self.conv_phi, pooled), self.conv_theta  # (B*G, M, D)
+            with without_autocast(x):
+                key_bias = widened(key) @ widened(theta.bias)  # (B*G, M)
+            query, key = self._to_positions(x), linear(key, theta.weight.flatten(1).t())  # (B*G, N, C), (B*G, M, C)
+            y = function.explicit(query, key, value, scale=self.scale, key_bias=key_bias)  # (B*G, N, C)
+        else:
+            key = self._keys(self.conv_phi, pooled)  # (B*G, M, D)
+            query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
+            y = function(query, key, value, scale=self.scale)  # (B*G, N, D or C)
+        y = self._to_clip(y, x)  # (B, D or C, T, H, W)
+        if not out_on_values:
+            y = pointwise(self.conv_out, y)  # (B, C, T, H, W)
+        elif self.conv_out.bias is not None:
+            y = y + self.conv_out.bias.to(y.dtype)[:, None, None, None]  # (B, C, T, H, W)
+        return x + self.norm(y)  # (B, C, T, H, W)
 
     def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
         query, key, _ = self.project(x)  # (B*G, N, D), (B*G, M, D)
@@ -167,13 +191,57 @@ class NonLocal(Block):
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and
         key have C channels."""
-        query = self.conv_theta(x)
-        if self.pool_after_projection:
-            key, value = self._pool(self.conv_phi(x)), self._pool(self.conv_g(x))
-        else:
-            pooled = self._pool(x)
-            key, value = self.conv_phi(pooled), self.conv_g(pooled)
-        return self._to_positions(query), self._to_positions(key), self._to_positions(value)
+        pooled = x if self.pool_after_projection else self._pool(x)  # (B, C, T, H, W)
+        query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
+        return query, self._keys(self.conv_phi, pooled), self._keys(self.conv_g, pooled)
+
+    def concatenation_scores(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        """w . [theta_i, phi_j] = a_i + b_j: (B*G, N, D), (B*G, M, D) -> a (B*G, N), b (B*G, M)."""
+        w_theta, w_phi = self.conv_concat.weight.flatten().chunk(2)  # (D), (D)
+        return linear(query, w_theta[None])[..., 0], linear(key, w_phi[None])[..., 0]
+
+    def _cheapest_order(self, n: int, m: int) -> tuple[bool, bool]:
+        """Return whether theta is applied to the keys and conv_out to the values, whichever takes fewer multiply-adds.
+
+        Both are linear and there are fewer keys than queries, so the products of matrices may be taken in another order
+        than the paper's. Theta goes onto the keys only together with conv_out, through a matrix N x M that is smaller
+        than x: else another order is cheaper.
+        """
+        function, c, d = ops.PAIRWISE[self.pairwise], self.channels, self.conv_g.out_channels
+        if ops.explicit_forms_required():
+            return False, False
+        embeds = function.embeds and not function.additive
+        d_query = d if function.embeds else c
+        theta = n * c * d if embeds else 0
+        costs = {
+            (False, False): theta + function.multiply_adds(n, m, d_query, d) + n * c * d,
+            (False, True): theta + function.multiply_adds(n, m, d_query, c) + m * c * d,
+        }
+        if embeds:
+            costs[True, True] = 2 * m * c * d + 2 * n * m * c
+        return min(costs, key=costs.get)
+
+    def _keys(self, conv: nn.Module, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> (B*G, M, D), where x is pooled already or, with `pool_after_projection`, not yet."""
+        y = pointwise(conv, x)  # (B, D, T, H, W)
+        return self._to_positions(self._pool(y) if self.pool_after_projection else y)
+
+    def _query_score(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> a_i = w_1 . theta_i (B*G, N)."""
+        return self._score(self.conv_theta, self.conv_concat.weight.flatten().chunk(2)[0], x)
+
+    def _key_score(self, pooled: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> b_j = w_2 . phi_j (B*G, M)."""
+        w_phi = self.conv_concat.weight.flatten().chunk(2)[1]  # (D)
+        if self.pool_after_projection:  # a maximum stands between w_2 and phi
+            return linear(self._keys(self.conv_phi, pooled), w_phi[None])[..., 0]
+        return self._score(self.conv_phi, w_phi, pooled)
+
+    def _score(self, conv: nn.Conv3d, w: Tensor, x: Tensor) -> Tensor:
+        """w . (W x_i + b) = (w W) . x_i + w . b, one product with a vector unless the paper's order is asked for."""
+        if ops.explicit_forms_required():
+            return linear(self._to_positions(pointwise(conv, x)), w[None])[..., 0]
+        return linear(self._to_positions(x), (w @ conv.weight.flatten(1))[None], (w @ conv.bias)[None])[..., 0]
 
     def _pool(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C, T, H/2, W/2] if subsampled; an axis of length 1, as in a sequence, is kept."""
@@ -181,13 +249,8 @@ class NonLocal(Block):
             return x
         return F.max_pool3d(x, (1, min(2, x.shape[3]), min(2, x.shape[4])))
 
-    def concatenation_scores(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """w . [theta_i, phi_j] = a_i + b_j: (B*G, N, D), (B*G, M, D) -> a (B*G, N), b (B*G, M)."""
-        w_theta, w_phi = self.conv_concat.weight.flatten().chunk(2)  # (D), (D)
-        return F.linear(query, w_theta[None])[..., 0], F.linear(key, w_phi[None])[..., 0]
-
     def _to_positions(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> (B*G, N, C), N the positions that see each other."""
+        """[B, C, T, H, W] -> (B*G, N, C), N the positions that see each other. A view, unless there are groups."""
         b, c, t, h, w = x.shape
         if self.domain == "time":
             return x.permute(0, 3, 4, 2, 1).reshape(b * h * w, t, c)
@@ -198,12 +261,14 @@ class NonLocal(Block):
             )
         return x.permute(0, 2, 3, 4, 1).reshape(b * groups, -1, c)
 
-    def _to_clip(self, y: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """(B*G, N, D) -> [B, D, T, H, W], the inverse of `_to_positions`."""
-        b, _, t, h, w = shape
+    def _to_clip(self, y: Tensor, x: Tensor) -> Tensor:
+        """(B*G, N, D) -> [B, D, T, H, W] in the memory format of x, the inverse of `_to_positions`."""
+        b, _, t, h, w = x.shape
         if self.domain == "time":
-            return y.reshape(b, h, w, t, -1).permute(0, 4, 3, 1, 2)
-        return y.reshape(b, t, h, w, -1).permute(0, 4, 1, 2, 3)
+            y = y.reshape(b, h, w, t, -1).permute(0, 4, 3, 1, 2)
+        else:
+            y = y.reshape(b, t, h, w, -1).permute(0, 4, 1, 2, 3)
+        return y.contiguous(memory_format=torch.contiguous_format if x.is_contiguous() else torch.channels_last_3d)
 
 
 _NORMS = {"batch": nn.BatchNorm3d, "affine": FrozenAffine, "none": nn.Identity}

@@ -10,15 +10,9 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from nlvideo.ops import reference
-from nlvideo.ops.forms import explicit_forms_required
+from nlvideo.ops.forms import concatenation_form, limits
 from nlvideo.ops.inputs import checked_scores
-
-# Up to this N M / (N + M), 512 queries on 512 keys, the explicit form is the faster one on a CPU.
-EXPLICIT_POSITIONS = 256
-
-# Numbers of one slice of channels: on a CPU 2 MB of float64, so that sums are read while still in cache; on a
-# GPU enough work for each kernel.
-SLICE_NUMBERS = {"cpu": 2**18, "cuda": 2**21}
+from nlvideo.ops.layout import empty_like
 
 
 def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
@@ -58,7 +52,7 @@ def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tenso
     """
     query_score, key_score, value = checked_scores(query_score, key_score, value)
     n, m = query_score.shape[1], key_score.shape[1]
-    if explicit_forms_required() or n * m <= EXPLICIT_POSITIONS * (n + m):
+    if concatenation_form(n, m, value.dtype, value.device).form == "explicit":
         return reference.concatenation_attention(query_score, key_score, value)  # (B, N, E)
     return _sorted(query_score, key_score, value)  # (B, N, E)
 
@@ -96,7 +90,7 @@ class _Active(NamedTuple):
 # An operator of our own, so that torch.compile keeps it whole and autograd takes the backward below.
 @torch.library.custom_op("nlvideo::concatenation_attention", mutates_args=())
 def _sorted(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
-    out = _channels_first(value, query_score.shape[1])  # (B, N, E)
+    out = empty_like(value, query_score.shape[1], value.shape[2])  # (B, N, E)
     a, b = query_score.double()[:, None], key_score.double()[:, None]  # (B, 1, N), (B, 1, M)
     keys = _Active.find(a, b)
     for channels in _slices(a, b, value):
@@ -110,7 +104,7 @@ def _sorted(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
 def _sorted_backward(
     grad: Tensor, query_score: Tensor, key_score: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_value = _channels_first(value, value.shape[1])  # (B, M, E)
+    grad_value = empty_like(value, *value.shape[1:])  # (B, M, E)
     a, b = query_score.double()[:, None], key_score.double()[:, None]  # (B, 1, N), (B, 1, M)
     grad_a, grad_b = torch.zeros_like(a[:, 0]), torch.zeros_like(b[:, 0])  # (B, N), (B, M)
     keys, queries = _Active.find(a, b), _Active.find(b, a)
@@ -126,18 +120,13 @@ def _sorted_backward(
 
 
 def _slices(a: Tensor, b: Tensor, value: Tensor) -> list[slice]:
-    width = max(1, SLICE_NUMBERS[value.device.type] // max(1, a.numel() + b.numel()))
+    width = max(1, limits(value.device).slice_numbers // max(1, a.numel() + b.numel()))
     return [slice(start, start + width) for start in range(0, value.shape[2], width)]
 
 
 def _positions_last(x: Tensor, channels: slice) -> Tensor:
     """(B, P, E) -> (B, W, P), contiguous, because running sums read positions in order."""
     return x[:, :, channels].transpose(1, 2).contiguous()
-
-
-def _channels_first(like: Tensor, positions: int) -> Tensor:
-    """Return an empty (B, P, E) with the memory of (B, E, P), the layout of a convolution's output."""
-    return like.new_empty(like.shape[0], like.shape[2], positions).transpose(1, 2)
 
 
 @register_flop_formula(torch.ops.nlvideo.concatenation_attention)
@@ -148,13 +137,13 @@ def _flops(query: torch.Size, key: torch.Size, value: torch.Size, **_) -> int:
 
 @_sorted.register_fake
 def _empty_out(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
-    return _channels_first(value, query_score.shape[1])  # (B, N, E)
+    return empty_like(value, query_score.shape[1], value.shape[2])  # (B, N, E)
 
 
 @_sorted_backward.register_fake
 def _empty_grads(grad: Tensor, query_score: Tensor, key_score: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     grad_a, grad_b = query_score.new_empty(query_score.shape), key_score.new_empty(key_score.shape)
-    return grad_a, grad_b, _channels_first(value, value.shape[1])
+    return grad_a, grad_b, empty_like(value, *value.shape[1:])
 
 
 def _setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor], output: Tensor) -> None:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from nlvideo.ops import reference
-from nlvideo.ops.forms import explicit_forms_required
+from nlvideo.ops.forms import dot_product_form, explicit_forms_required
 from nlvideo.ops.inputs import checked_qkv
+from nlvideo.ops.layout import product
 
 
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -30,22 +31,16 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if explicit_forms_required():
         return reference.dot_product_attention(query, key, value)  # (B, N, E)
     (_, n, d), (_, m, e) = query.shape, value.shape
-    if matrix_is_cheaper(n, m, d, e):
-        return _mean_product(query, key.transpose(1, 2), m) @ value  # (B, N, E)
-    return query @ _mean_product(key.transpose(1, 2), value, m)  # (B, N, E)
-
-
-def matrix_is_cheaper(n: int, m: int, d: int, e: int) -> bool:
-    """Return whether (Q K^T) V takes fewer multiply-adds than Q (K^T V)."""
-    return n * m * (d + e) <= (n + m) * d * e
+    if dot_product_form(n, m, d, e).form == "explicit":
+        # (M, N) if channels come first, so that both products and their gradients do too.
+        weights = product(query, key.transpose(1, 2) / m, like=query)  # (B, N, M)
+        return product(weights, value, like=query)  # (B, N, E)
+    # 1/M before the product is rounded: a sum over 25,088 positions may not fit in float16.
+    zero = value.new_zeros(())
+    summary = torch.baddbmm(zero, key.transpose(1, 2), value, beta=0, alpha=1 / m)  # (B, D, E)
+    return product(query, summary, like=query)  # (B, N, E)
 
 
 def multiply_adds(n: int, m: int, d: int, e: int) -> int:
     """Return the multiply-adds of one clip."""
     return min(n * m * (d + e), (n + m) * d * e)
-
-
-def _mean_product(left: Tensor, right: Tensor, m: int) -> Tensor:
-    """Return left @ right / m. Dividing before the product is rounded keeps sums over M positions within float16."""
-    zero = right.new_zeros(())
-    return torch.baddbmm(zero, left, right, beta=0, alpha=1 / m)

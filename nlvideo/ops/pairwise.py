@@ -5,7 +5,6 @@ Shapes: B clips, N query positions, M key positions, Q chosen query positions, D
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 
@@ -20,18 +19,20 @@ def _explicit_multiply_adds(n: int, m: int, d: int, e: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseFunction:
-    """Contract: `weights` is f(x_i, x_j) / C(x), and y_i = sum_j weights_ij v_j.
+    """Contract: `normalise` maps scores s_ij to f(x_i, x_j) / C(x), and y_i is their sum over j with the values.
 
     Attributes:
-        weights: the matrix (B, N, M) of query (B, N, D) and key (B, M, D), in float32 or better.
-        operation: y (B, N, E) of query, key and value (B, M, E) without the matrix; None if only `weights` is known.
+        normalise: the equation: (B, N, M) -> (B, N, M), float32 or better. s_ij is the inner product of query i and
+            key j, or their sum if the function is additive.
+        operation: y (B, N, E) of query (B, N, D), key (B, M, D) and value (B, M, E) without the matrix; None if there
+            is only the equation.
         multiply_adds: those of `operation` for one clip, of N, M, D and E.
         embeds: query and key are theta(x) and phi(x), of D channels; else they are x.
-        scales: both functions take `scale`, a factor of the scores, as their last argument.
+        scales: `operation` takes `scale`, a factor of the scores, as its last argument.
         additive: query (B, N) and key (B, M) are scores, the two terms of w_f . [theta(x_i), phi(x_j)].
     """
 
-    weights: Callable[..., Tensor]
+    normalise: Callable[[Tensor], Tensor]
     operation: Callable[..., Tensor] | None = None
     multiply_adds: Callable[[int, int, int, int], int] = _explicit_multiply_adds
     embeds: bool = True
@@ -39,30 +40,40 @@ class PairwiseFunction:
     additive: bool = False
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float = 1.0) -> Tensor:
-        """Return y (B, N, E): `operation`, or the product of `weights` and value within `explicit_forms`.
+        """Return y (B, N, E) by `operation`, or by the equation within `explicit_forms`.
 
         Raise ValueError if a function without scale gets one, or if shapes or dtypes do not fit.
         """
-        arguments = self._scale(scale)
+        self._check(scale)
         if self.operation is not None and not explicit_forms_required():
-            return self.operation(query, key, value, **arguments)  # (B, N, E)
+            return self.operation(query, key, value, *([scale] if self.scales else []))  # (B, N, E)
+        return self.explicit(query, key, value, scale=scale)  # (B, N, E)
+
+    def explicit(
+        self, query: Tensor, key: Tensor, value: Tensor, *, scale: float = 1.0, key_bias: Tensor | None = None
+    ) -> Tensor:
+        """Return y (B, N, E) by the equation, with the matrix in memory; see `weights`."""
         query, key, value = (checked_scores if self.additive else checked_qkv)(query, key, value)
         with without_autocast(value):
-            return reference.apply_weights(self.weights(query, key, **arguments), value)  # (B, N, E)
+            weights = self.weights(query, key, scale=scale, key_bias=key_bias)  # (B, N, M)
+            return reference.apply_weights(weights, value)  # (B, N, E)
 
-    def rows(self, query: Tensor, key: Tensor, positions: Tensor, *, scale: float = 1.0) -> Tensor:
-        """Return the chosen rows (B, Q, M) of the matrix, without the others."""
+    def weights(self, query: Tensor, key: Tensor, *, scale: float = 1.0, key_bias: Tensor | None = None) -> Tensor:
+        """Return f / C(x) (B, N, M), in float32 or better. `key_bias` (B, M) is added to the inner products."""
+        self._check(scale)
         with without_autocast(query):
-            return self.weights(query[:, positions], key, **self._scale(scale))  # (B, Q, M)
+            if self.additive:
+                return self.normalise(reference.sums(query, key))  # (B, N, M)
+            scores = reference.inner_products(query, key, key_bias)  # (B, N, M)
+            return self.normalise(scores if scale == 1 else scale * scores)  # (B, N, M)
 
-    def _scale(self, scale: float) -> dict[str, Any]:
+    def _check(self, scale: float) -> None:
         if not self.scales and scale != 1:
             raise ValueError(f"scale {scale}: this pairwise function has no softmax to scale the scores of")
-        return {"scale": scale} if self.scales else {}
 
 
 _SOFTMAX = {
-    "weights": reference.softmax_weights,
+    "normalise": reference.softmax,
     "operation": softmax.softmax_attention,
     "multiply_adds": softmax.multiply_adds,
     "scales": True,
@@ -72,12 +83,12 @@ PAIRWISE = {
     "gaussian": PairwiseFunction(**_SOFTMAX, embeds=False),  # Eq. 2 of Wang et al. 2018
     "embedded_gaussian": PairwiseFunction(**_SOFTMAX),  # Eq. 3
     "dot_product": PairwiseFunction(  # Eq. 4
-        weights=reference.dot_product_weights,
+        normalise=reference.mean,
         operation=dot_product.dot_product_attention,
         multiply_adds=dot_product.multiply_adds,
     ),
     "concatenation": PairwiseFunction(  # Eq. 5
-        weights=reference.concatenation_weights,
+        normalise=reference.relu_mean,
         operation=concatenation.concatenation_attention,
         multiply_adds=concatenation.multiply_adds,
         additive=True,
@@ -97,4 +108,4 @@ def attention_weights(pairwise: str, query: Tensor, key: Tensor, positions: Tens
     if pairwise not in PAIRWISE:
         *others, last = PAIRWISE
         raise ValueError(f"pairwise {pairwise!r}: expected {', '.join(others)} or {last}")
-    return PAIRWISE[pairwise].rows(query, key, positions, scale=scale)  # (B, Q, M)
+    return PAIRWISE[pairwise].weights(query[:, positions], key, scale=scale)  # (B, Q, M)

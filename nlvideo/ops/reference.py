@@ -2,8 +2,8 @@
 
     y_i = 1 / C(x) * sum_j f(x_i, x_j) g(x_j)            Eq. 1 of Wang, Girshick, Gupta, He, CVPR 2018
 
-`*_weights` return the matrix f(x_i, x_j) / C(x), `*_attention` its product with the values. Tests compare the fast
-forms with these, and the fast forms hand small problems to these.
+f is a function of a score s_ij, an inner product or, for concatenation, a sum. Tests compare the fast forms with
+these, and the fast forms hand small problems to these.
 
 Shapes: B clips, N query positions, M key positions, D and E channels.
 """
@@ -12,20 +12,22 @@ import torch
 from torch import Tensor
 
 from nlvideo.ops.inputs import checked_qkv, checked_scores, without_autocast
+from nlvideo.ops.layout import product
+from nlvideo.ops.precision import wide_inner_products, widened
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
     """Eq. 2 (gaussian) and 3 (embedded gaussian): f = exp(scale * q_i . k_j), C(x) = sum_j f."""
     query, key, value = checked_qkv(query, key, value)
     with without_autocast(value):
-        return apply_weights(softmax_weights(query, key, scale), value)  # (B, N, E)
+        return apply_weights(softmax(scale * inner_products(query, key)), value)  # (B, N, E)
 
 
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Eq. 4: f = q_i . k_j, C(x) = M."""
     query, key, value = checked_qkv(query, key, value)
     with without_autocast(value):
-        return apply_weights(dot_product_weights(query, key), value)  # (B, N, E)
+        return apply_weights(mean(inner_products(query, key)), value)  # (B, N, E)
 
 
 def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tensor) -> Tensor:
@@ -35,32 +37,35 @@ def concatenation_attention(query_score: Tensor, key_score: Tensor, value: Tenso
     """
     query_score, key_score, value = checked_scores(query_score, key_score, value)
     with without_autocast(value):
-        return apply_weights(concatenation_weights(query_score, key_score), value)  # (B, N, E)
+        return apply_weights(relu_mean(sums(query_score, key_score)), value)  # (B, N, E)
 
 
-def softmax_weights(query: Tensor, key: Tensor, scale: float = 1.0) -> Tensor:
-    """softmax_j(scale * q_i . k_j) in float32 or better: (B, N, D), (B, M, D) -> (B, N, M).
-
-    A score of 30 in bfloat16 is off by up to 1/16, and its exponential by 6 %.
-    """
-    return torch.softmax(scale * widened(query) @ widened(key).transpose(1, 2), dim=-1)  # (B, N, M)
+def inner_products(query: Tensor, key: Tensor, key_bias: Tensor | None = None) -> Tensor:
+    """Return q_i . k_j + c_j in float32 or better: (B, N, D), (B, M, D), (B, M) -> (B, N, M)."""
+    scores = wide_inner_products(query, key)  # (B, N, M)
+    return scores if key_bias is None else scores + key_bias[:, None]
 
 
-def dot_product_weights(query: Tensor, key: Tensor) -> Tensor:
-    """q_i . k_j / M: (B, N, D), (B, M, D) -> (B, N, M)."""
-    return widened(query) @ widened(key).transpose(1, 2) / key.shape[1]  # (B, N, M)
+def sums(query_score: Tensor, key_score: Tensor) -> Tensor:
+    """Return a_i + b_j in float32 or better: (B, N), (B, M) -> (B, N, M)."""
+    return widened(query_score)[:, :, None] + widened(key_score)[:, None, :]  # (B, N, M)
 
 
-def concatenation_weights(query_score: Tensor, key_score: Tensor) -> Tensor:
-    """relu(a_i + b_j) / M: (B, N), (B, M) -> (B, N, M)."""
-    return torch.relu(widened(query_score)[:, :, None] + widened(key_score)[:, None, :]) / key_score.shape[1]
+def softmax(scores: Tensor) -> Tensor:
+    """exp(s_ij) / sum_j exp(s_ij): (B, N, M) -> (B, N, M)."""
+    return torch.softmax(scores, dim=-1)
+
+
+def mean(scores: Tensor) -> Tensor:
+    """s_ij / M: (B, N, M) -> (B, N, M)."""
+    return scores / scores.shape[-1]
+
+
+def relu_mean(scores: Tensor) -> Tensor:
+    """relu(s_ij) / M: (B, N, M) -> (B, N, M)."""
+    return torch.relu(scores) / scores.shape[-1]
 
 
 def apply_weights(weights: Tensor, value: Tensor) -> Tensor:
-    """(B, N, M), (B, M, E) -> (B, N, E) in the dtype of `value`."""
-    return weights.to(value.dtype) @ value  # (B, N, E)
-
-
-def widened(x: Tensor) -> Tensor:
-    """Return x in float32 if it is in half precision, else x."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    """(B, N, M), (B, M, E) -> (B, N, E) in the dtype and the layout of `value`."""
+    return product(weights.to(value.dtype), value, like=value)  # (B, N, E)

@@ -3,6 +3,9 @@
 Shapes: B clips, N query positions, M key positions, R query positions of one block, D and E channels.
 """
 
+import math
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -10,15 +13,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import register_flop_formula
 
 from nlvideo.ops import reference
-from nlvideo.ops.forms import explicit_forms_required
+from nlvideo.ops.forms import block_rows, softmax_form
 from nlvideo.ops.inputs import checked_qkv, without_autocast
-from nlvideo.ops.reference import widened
+from nlvideo.ops.layout import empty_like
+from nlvideo.ops.precision import widened
 
-# Scores of one block: 8 MB of float32 stay in the last level of cache. Fewer rows than 128 would slow matrix products
-# down more than a larger block does.
-BLOCK_SCORES, BLOCK_ROWS = 2**21, 128
-
-FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
+# In order of preference; cuDNN refuses what its version cannot do. Without the math backend in the list, a refusal of
+# all is an error instead of an N x M matrix.
+FUSED = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
@@ -32,25 +34,25 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     of y are final, and its scores can be forgotten. Backward computes them again, block by block:
 
         explicit    N M (D + E) multiply-adds forward, N M (2D + 2E) backward    3 N M numbers in memory
-        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    4 R M
+        kept        N M (D + E) multiply-adds forward, N M (2D + 2E) backward    N M + 2 R M
+        blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    3 R M
 
-    That is a sixth more arithmetic at D = E, and on a CPU no more time, because the explicit form waits for
-    its memory. The shapes choose between three forms, so asking for gradients does not change the values:
-
-    - all scores fit in one block: the explicit form, which computes nothing twice;
-    - a CUDA device with a fused kernel made for these channels: `scaled_dot_product_attention`;
-    - otherwise blocks. They have no second derivative: asking for one is an error.
+    `nlvideo.ops.forms` chooses between these and the fused kernels of `scaled_dot_product_attention`. Only the
+    explicit form has a second derivative: asking another for one is an error.
 
     Scores, softmax and sums over blocks are in float32 for half precision too, and under autocast.
     Raise ValueError if shapes or dtypes do not fit.
     """
     query, key, value = checked_qkv(query, key, value)
     (b, n, d), (_, m, e) = query.shape, value.shape
-    if explicit_forms_required() or b * n * m <= BLOCK_SCORES:
+    form, _ = softmax_form(b, n, m, d, e, query.dtype, query.device)
+    if form == "explicit":
         return reference.softmax_attention(query, key, value, scale)  # (B, N, E)
-    if query.is_cuda and fused_kernel_fits(d, e, query.dtype):
+    if form in ("fused", "memory-efficient"):
         return _fused(query, key, value, scale)  # (B, N, E)
-    return _blocked(query, key, value, scale)  # (B, N, E)
+    gradient = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
+    out, _ = _blocked(query, key, value, scale, form == "kept" and gradient)
+    return out  # (B, N, E)
 
 
 def multiply_adds(n: int, m: int, d: int, e: int) -> int:
@@ -58,87 +60,108 @@ def multiply_adds(n: int, m: int, d: int, e: int) -> int:
     return n * m * (d + e)
 
 
-def fused_kernel_fits(d: int, e: int, dtype: torch.dtype) -> bool:
-    """Return whether PyTorch's fused CUDA kernels are made for D and E channels.
-
-    Flash attention wants D = E <= 256; the memory-efficient kernel takes more, but is not tuned for the
-    512 channels of a block at res4; both want rows of whole 16 bytes, and neither has float64. If no
-    kernel applies, `scaled_dot_product_attention` silently fills the whole matrix.
-    """
-    return d == e and d <= 256 and d % 8 == 0 and dtype != torch.float64
-
-
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     # One head. The kernels refuse a strided last dimension, and flattened positions come transposed.
     query, key, value = (t.contiguous()[:, None] for t in (query, key, value))  # (B, 1, N or M, D or E)
-    # Without the math backend in the list, a refusal is an error instead of an N x M matrix.
-    with sdpa_kernel(FUSED):
+    with sdpa_kernel(FUSED, set_priority=True):
         return F.scaled_dot_product_attention(query, key, value, scale=scale)[:, 0]  # (B, N, E)
 
 
-# An operator of our own, so that torch.compile sees one node and not a loop of hundreds.
+# An operator of our own, so that torch.compile sees one node and not a loop. A block is of one clip, so that it is
+# products of matrices, which take either layout and write where their result belongs.
 @torch.library.custom_op("nlvideo::softmax_attention", mutates_args=())
-def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    out = value.new_empty(*query.shape[:2], value.shape[2])  # (B, N, E)
-    wide_key = widened(key)  # (B, M, D)
+def _blocked(query: Tensor, key: Tensor, value: Tensor, scale: float, keep: bool) -> tuple[Tensor, Tensor]:
+    """Return y (B, N, E), and the weights (B, N, M) if they are kept, else (B, 0, M)."""
+    out, weights = _outputs(query, value, keep)  # (B, N, E), (B, N or 0, M)
     with without_autocast(value):
-        for rows in _blocks(query, key):
-            weights = reference.softmax_weights(query[:, rows], wide_key, scale)  # (B, R, M)
-            out[:, rows] = reference.apply_weights(weights, value)  # (B, R, E)
-    return out
+        for clip in range(len(value)):
+            wide_key = widened(key[clip])  # (M, D)
+            for rows, (scores, block) in _blocks(query, value, buffers=2):
+                if keep and weights.dtype == block.dtype:
+                    block = weights[clip, rows]  # (R, M)
+                _softmax(widened(query[clip, rows]), wide_key, scale, scores, out=block)
+                rounded = block.to(value.dtype)  # (R, M)
+                torch.mm(rounded, value[clip], out=out[clip, rows])  # (R, E)
+                if keep and rounded is not block:
+                    weights[clip, rows] = rounded
+    return out, weights
 
 
 @torch.library.custom_op("nlvideo::softmax_attention_backward", mutates_args=())
 def _blocked_backward(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_query = query.new_empty(query.shape)  # (B, N, D)
-    # Hundreds of blocks are too many for a sum in half precision.
-    wide_key, wide_value = widened(key), widened(value)  # (B, M, D), (B, M, E)
-    grad_key, grad_value = (t.new_zeros(t.shape) for t in (wide_key, wide_value))  # (B, M, D), (B, M, E)
+    # Many blocks are too many for a sum in half precision.
+    sums = [empty_like(t, *t.shape[1:], dtype=widened(t[:0]).dtype).zero_() for t in (query, key, value)]
+    grad_query, grad_key, grad_value = sums  # (B, N, D), (B, M, D), (B, M, E)
+    kept = weights.shape[1] > 0
     with without_autocast(value):
-        for rows in _blocks(query, key):
-            wide_query, wide_grad = widened(query[:, rows]), widened(grad[:, rows])  # (B, R, D), (B, R, E)
-            weights = reference.softmax_weights(wide_query, wide_key, scale)  # (B, R, M)
-            grad_value.baddbmm_(weights.transpose(1, 2), wide_grad)
-            grad_weights = wide_grad @ wide_value.transpose(1, 2)  # (B, R, M)
-            # w_ij (dw_ij - sum_j w_ij dw_ij)
-            grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)  # (B, R, M)
-            grad_query[:, rows] = scale * (grad_scores @ wide_key)  # (B, R, D)
-            grad_key.baddbmm_(grad_scores.transpose(1, 2), scale * wide_query)
-    return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype)
+        for clip in range(len(value)):
+            wide_key, wide_value = widened(key[clip]), widened(value[clip])  # (M, D), (M, E)
+            for rows, (scores, block, grad_block) in _blocks(query, value, buffers=3):
+                wide_query, wide_grad = widened(query[clip, rows]), widened(grad[clip, rows])  # (R, D), (R, E)
+                if kept:
+                    block = widened(weights[clip, rows])  # (R, M)
+                else:
+                    _softmax(wide_query, wide_key, scale, scores, out=block)  # (R, M)
+                grad_value[clip].addmm_(block.t(), wide_grad)
+                torch.mm(wide_grad, wide_value.t(), out=grad_block)  # (R, M)
+                # w_ij (dw_ij - sum_j w_ij dw_ij)
+                torch.ops.aten._softmax_backward_data.out(grad_block, block, -1, block.dtype, grad_input=scores)
+                grad_query[clip, rows].addmm_(scores, wide_key, beta=0, alpha=scale)
+                grad_key[clip].addmm_(scores.t(), wide_query, alpha=scale)
+    return grad_query.to(query.dtype), grad_key.to(key.dtype), grad_value.to(value.dtype)
 
 
-def _blocks(query: Tensor, key: Tensor) -> list[slice]:
-    rows = max(BLOCK_ROWS, BLOCK_SCORES // (key.shape[0] * key.shape[1]))
-    return [slice(start, start + rows) for start in range(0, query.shape[1], rows)]
+def _softmax(query: Tensor, key: Tensor, scale: float, scores: Tensor, *, out: Tensor) -> None:
+    """(R, D), (M, D) -> (R, M)."""
+    torch.addmm(scores, query, key.t(), beta=0, alpha=scale, out=scores)
+    torch.softmax(scores, dim=-1, out=out)
+
+
+def _blocks(query: Tensor, value: Tensor, *, buffers: int) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Iterate over runs of query positions, with float32 buffers (R, M) that are used again for each."""
+    n, m = query.shape[1], value.shape[1]
+    size = math.ceil(n / max(1, math.ceil(n / block_rows(m, value.device))))  # all of about the same size
+    memory = [query.new_empty(size, m, dtype=widened(query[:0]).dtype) for _ in range(buffers)]
+    for start in range(0, n, size or 1):
+        rows = slice(start, min(start + size, n))
+        yield rows, [buffer[: rows.stop - start] for buffer in memory]
+
+
+def _outputs(query: Tensor, value: Tensor, keep: bool) -> tuple[Tensor, Tensor]:
+    (b, n, _), (_, m, e) = query.shape, value.shape
+    return empty_like(query, n, e), value.new_empty(b, n if keep else 0, m)
 
 
 @register_flop_formula(torch.ops.nlvideo.softmax_attention)
-def _flops(query: torch.Size, key: torch.Size, value: torch.Size, scale: float, **_) -> int:
+def _flops(query: torch.Size, key: torch.Size, value: torch.Size, *_, **__) -> int:
     (b, n, d), (_, m, e) = query, value
     return 2 * b * multiply_adds(n, m, d, e)
 
 
 @_blocked.register_fake
-def _empty_out(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
-    return value.new_empty(*query.shape[:2], value.shape[2])  # (B, N, E)
+def _empty_outputs(query: Tensor, key: Tensor, value: Tensor, scale: float, keep: bool) -> tuple[Tensor, Tensor]:
+    return _outputs(query, value, keep)
 
 
 @_blocked_backward.register_fake
 def _empty_grads(
-    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, scale: float
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+    return tuple(empty_like(t, *t.shape[1:]) for t in (query, key, value))
 
 
-def _setup_context(ctx, inputs: tuple, output: Tensor) -> None:
-    query, key, value, ctx.scale = inputs
-    ctx.save_for_backward(query, key, value)
+def _setup_context(ctx, inputs: tuple, output: tuple[Tensor, Tensor]) -> None:
+    query, key, value, ctx.scale, _ = inputs
+    ctx.set_materialize_grads(False)  # the weights have no gradient; a matrix of zeros would stand for it
+    ctx.save_for_backward(query, key, value, output[1])
 
 
-def _backward(ctx, grad: Tensor) -> tuple:
-    return *_blocked_backward(grad, *ctx.saved_tensors, ctx.scale), None
+def _backward(ctx, grad: Tensor | None, _: None) -> tuple:
+    if grad is None:
+        return (None,) * 5
+    return *_blocked_backward(grad, *ctx.saved_tensors, ctx.scale), None, None
 
 
 _blocked.register_autograd(_backward, setup_context=_setup_context)

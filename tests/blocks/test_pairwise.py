@@ -16,7 +16,7 @@ from nlvideo.ops import PAIRWISE, PairwiseFunction, attention_weights
 @pytest.fixture
 def sigmoid(monkeypatch):
     """f = sigmoid(theta_i . phi_j), C(x) = M."""
-    function = PairwiseFunction(weights=lambda query, key: torch.sigmoid(query @ key.mT) / key.shape[1])
+    function = PairwiseFunction(normalise=lambda scores: scores.sigmoid() / scores.shape[-1])
     monkeypatch.setitem(PAIRWISE, "sigmoid", function)
     return "sigmoid"
 

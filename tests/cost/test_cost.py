@@ -59,7 +59,11 @@ def small(**settings):
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
 def test_attention_counts_as_in_the_papers_and_as_computed(pairwise):
-    """N M (D + E) multiply-adds; for concatenation, whose scores are sums, N M E."""
+    """Explicit: N M (D + E) multiply-adds; for concatenation, whose scores are sums, N M E.
+
+    Computed: the dot product and concatenation by their own forms, with conv_out on the M values instead of the N
+    results; for concatenation w_f . theta and w_f . phi are one product with a vector each.
+    """
     clip, c, d, n, m = (8, 224, 224), 32, 16, 8 * 56 * 56, 8 * 28 * 28
     filled = small(after=Insert(functools.partial(NonLocal, pairwise=pairwise), {"res2": 1}))
     base, cost = count_cost(small(), clip), count_cost(filled, clip)
@@ -67,9 +71,12 @@ def test_attention_counts_as_in_the_papers_and_as_computed(pairwise):
     scores = (n + m) * d if pairwise == "concatenation" else 0
     projections = (n + m) * c * d * (2 if embedded else 1) + scores  # theta and out; phi and g
     explicit = {"gaussian": c + d, "concatenation": d}.get(pairwise, 2 * d) * n * m
-    computed = {"dot_product": 2 * d * d * (n + m) // 2, "concatenation": 3 * (n + m) * d}.get(pairwise, explicit)
+    computed = {
+        "dot_product": n * c * d + 3 * m * c * d + (n + m) * d * c,  # theta; phi, g and out; the two products
+        "concatenation": 2 * m * c * d + 2 * c * d + (n + m) * c + 3 * (n + m) * c,  # g, out; scores; running sums
+    }.get(pairwise, projections + explicit)
     assert cost.macs - base.macs == projections + explicit
-    assert cost.computed_macs - base.computed_macs == projections + computed
+    assert cost.computed_macs - base.computed_macs == computed
     assert cost.norm_macs - base.norm_macs == 2 * n * c
 
 
@@ -114,10 +121,10 @@ def test_parts_of_a_network_by_hand():
 
 
 def test_blocks_keep_the_matrix_only_in_the_explicit_form():
-    parts = count_parts(small(after=Insert(at={"res2": 1})), (8, 112, 112), batch=2)
+    parts = count_parts(small(after=Insert(at={"res2": 1})), (8, 112, 112), batch=4)
     res2 = next(part for part in parts if part.name == "res2")
     n, m = 8 * 28 * 28, 8 * 14 * 14
-    matrix = 4 * 2 * n * m
+    matrix = 4 * 4 * n * m  # 157 MB, beyond what is kept
     assert dict(res2.blocks) == {"NonLocal": 1}
     assert matrix <= res2.cost.explicit_bytes - res2.cost.kept_bytes <= 3 * matrix
 

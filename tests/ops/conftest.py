@@ -3,6 +3,7 @@
 Shapes: B clips, N query positions, M key positions, D and E channels.
 """
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nlvideo import ops
-from nlvideo.ops import concatenation, reference, softmax
+from nlvideo.ops import forms, reference
 
 
 @dataclass
@@ -59,15 +60,26 @@ def operation(request) -> Operation:
 
 
 @pytest.fixture
-def never_explicit(monkeypatch):
+def set_limits(monkeypatch) -> Callable[..., None]:
+    """set_limits(explicit_bytes=0): other sizes at which a CPU changes its form."""
+
+    def set_limits(block_rows: int = 1, **limits: int) -> None:
+        monkeypatch.setattr(forms, "BLOCK_ROWS", block_rows)
+        monkeypatch.setitem(forms.LIMITS, "cpu", dataclasses.replace(forms.LIMITS["cpu"], **limits))
+
+    return set_limits
+
+
+@pytest.fixture(params=["kept", "blocked"])
+def never_explicit(request, set_limits):
     """Sends sizes small enough to test through the forms meant for large ones, several blocks and slices of them.
 
     Dot product chooses by arithmetic alone: give it N and M well above D and E.
     """
-    monkeypatch.setattr(softmax, "BLOCK_SCORES", 40)
-    monkeypatch.setattr(softmax, "BLOCK_ROWS", 1)
-    monkeypatch.setattr(concatenation, "EXPLICIT_POSITIONS", 0)
-    monkeypatch.setattr(concatenation, "SLICE_NUMBERS", {"cpu": 90})
+    kept_bytes = 2**30 if request.param == "kept" else 0
+    set_limits(
+        explicit_bytes=0, kept_bytes=kept_bytes, block_scores=40, sorted_from=0, sorted_from_half=0, slice_numbers=90
+    )
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ def test_operators_keep_their_promises(operation):
     """Schema, autograd registration and fake tensors, by PyTorch's own checker."""
     inputs = operation.inputs(2, 11, 13, 2, 3)
     if operation.name == "softmax":
-        torch.library.opcheck(softmax._blocked, (*inputs, 0.5))
+        for keep in (True, False):
+            torch.library.opcheck(softmax._blocked, (*inputs, 0.5, keep))
     elif operation.name == "concatenation":
         torch.library.opcheck(concatenation._sorted, tuple(inputs))

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from nlvideo import ops
-from nlvideo.ops import concatenation, softmax
+from nlvideo.ops import concatenation
 
 
 @pytest.mark.usefixtures("never_explicit")
@@ -41,10 +41,12 @@ def test_autocast_accepts_mixed_inputs_and_leaves_float64(operation):
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["bfloat16", "autocast"])
-@pytest.mark.parametrize("form", ["explicit", "blocked", "weights"])
-def test_scores_of_a_softmax_are_not_rounded(form, autocast, monkeypatch):
+@pytest.mark.parametrize("form", ["explicit", "kept", "blocked", "weights"])
+def test_scores_of_a_softmax_are_not_rounded(form, autocast, set_limits):
     """Gaussian at 1,024 channels, scores of 30 and more: rounded to bfloat16 they would make an error of 6 %."""
-    monkeypatch.setattr(softmax, "BLOCK_SCORES", 0 if form == "blocked" else 2**21)
+    set_limits(
+        explicit_bytes=2**30 if form == "explicit" else 0, kept_bytes=2**30 if form == "kept" else 0, block_scores=9000
+    )
     generator = torch.Generator().manual_seed(0)
     x, value = (torch.randn(1, 196, 1024, generator=generator).mul(0.17).bfloat16() for _ in range(2))
 

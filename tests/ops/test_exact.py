@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nlvideo import ops
 from nlvideo.ops import softmax
+from nlvideo.ops.layout import is_channels_first
 
 SHAPES = [
     (2, 37, 23, 5, 7),  # nothing equal, nothing divides a block
@@ -156,11 +157,19 @@ def test_explicit_forms_run_the_equations(operation):
     assert operators(operation.fast) == fast
 
 
-def test_fused_kernel_is_exact_and_chosen_by_shape():
+def test_fused_kernel_is_exact():
     """The CUDA path, run on the CPU's own fused kernel, which refuses strided rows too."""
     query, key, value = torch.randn(3, 2, 64, 50, generator=torch.Generator().manual_seed(0)).transpose(2, 3)
     assert_close(softmax._fused(query, key, value, 0.2), ops.reference.softmax_attention(query, key, value, 0.2))
-    assert softmax.fused_kernel_fits(256, 256, torch.bfloat16)
-    for d, e, dtype in [(512, 512, torch.bfloat16), (64, 128, torch.float32), (60, 60, torch.float16)]:
-        assert not softmax.fused_kernel_fits(d, e, dtype)
-    assert not softmax.fused_kernel_fits(64, 64, torch.float64)
+
+
+@pytest.mark.usefixtures("never_explicit")
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_results_and_gradients_have_the_layout_of_the_input(operation, channels_first):
+    """In the forms for large sizes."""
+    inputs = operation.inputs(2, 37, 23, 5, 7)
+    if not channels_first:
+        inputs = [t.detach().contiguous().requires_grad_() for t in inputs]
+    out, *_, grad_value = operation.value_and_gradients(operation.fast, inputs)
+    assert is_channels_first(out) == channels_first
+    assert operation.name == "dot_product" or is_channels_first(grad_value) == channels_first

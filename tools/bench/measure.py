@@ -1,9 +1,12 @@
-"""Time and peak memory of a call. Memory is counted at the allocator, so none of it depends on the clock."""
+"""Time and peak memory of calls."""
 
 import json
+import os
+import platform
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
@@ -13,30 +16,28 @@ from torch.profiler import ProfilerActivity, profile
 Call = Callable[[], object]
 
 
-def median_seconds(calls: list[Call], *, repeats: int, device: str) -> list[float]:
-    """In turns, so that whatever else the machine does falls on all of them alike."""
+def median_seconds(calls: list[Call], *, repeats: int, device: str, cpu_time: bool = False) -> list[float]:
+    """Return the median of each, measured in turns, so that other work on the machine falls on all of them alike."""
+    clock = time.process_time if cpu_time else time.perf_counter
     for call in calls:
         call()
-    rounds = [[_seconds(call, device) for call in calls] for _ in range(repeats)]
+    rounds = [[_seconds(call, device, clock) for call in calls] for _ in range(repeats)]
     return [median(seconds) for seconds in zip(*rounds, strict=True)]
 
 
 def peak_bytes(call: Call, *, device: str) -> int:
-    """Most bytes alive at once of those allocated during the call: results count, inputs do not."""
+    """Return the most bytes alive at once of those allocated during the call: results count, inputs do not."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         call()
         return torch.cuda.max_memory_allocated() - before
-    alive, peak = 0, 0
-    for num_bytes in allocations(call):
-        alive += num_bytes
-        peak = max(peak, alive)
-    return peak
+    return max(accumulate(allocations(call)), default=0)
 
 
 def allocations(call: Call) -> list[int]:
-    """Every allocation of the call on the CPU in order: bytes taken, or given back as a negative number."""
+    """Return every allocation of the call on the CPU in order: bytes taken, or given back as a negative number."""
+    os.environ["KINETO_LOG_LEVEL"] = "99"  # or the profiler prints its own progress
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
     with tempfile.TemporaryDirectory() as folder:
@@ -47,12 +48,23 @@ def allocations(call: Call) -> list[int]:
     return [event["args"]["Bytes"] for event in memory]
 
 
-def _seconds(call: Call, device: str) -> float:
+def device_name(device: str) -> str:
+    """Return the name of the GPU, or of the CPU and what PyTorch uses of it."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")  # Linux only
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line for line in lines if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.processor()
+    return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _seconds(call: Call, device: str, clock: Callable[[], float]) -> float:
     _wait(device)
-    start = time.perf_counter()
+    start = clock()
     call()
     _wait(device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 def _wait(device: str) -> None:

@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from functools import partial
+from itertools import product
 
 import torch
+from peers import INSTANTIATION
 from pytorchvideo.layers.nonlocal_net import create_nonlocal
 from torch import Tensor
 
@@ -21,31 +23,29 @@ from nlvideo.blocks import Block, NonLocal
 from nlvideo.models import Insert, ResNet3d
 
 
-class PytorchvideoNonLocal(Block):
-    """pytorchvideo's block, to stand where ours stands."""
+class Pytorchvideo(Block):
+    """pytorchvideo's block as one of ours, without subsampling."""
 
-    def __init__(self, channels: int, *, instantiation: str = "softmax"):
+    def __init__(self, channels: int, *, pairwise: str = "embedded_gaussian"):
         super().__init__(channels)
-        self.block = create_nonlocal(dim_in=channels, dim_inner=channels // 2, instantiation=instantiation)
+        self.block = create_nonlocal(dim_in=channels, dim_inner=channels // 2, instantiation=INSTANTIATION[pairwise])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block(x)
 
 
-PAIRWISE = {"embedded_gaussian": "softmax", "dot_product": "dot_product"}  # ours: theirs
-
-
-def factory(whose: str, pairwise: str):
-    if whose == "pytorchvideo":
-        return partial(PytorchvideoNonLocal, instantiation=PAIRWISE[pairwise])
-    return partial(NonLocal, pairwise=pairwise, subsample=False)
+BLOCKS = {
+    "no blocks": NonLocal,
+    "pytorchvideo": Pytorchvideo,
+    "nlvideo": partial(NonLocal, subsample=False),
+}
 
 
 def step(whose: str, pairwise: str, frames: int, size: int) -> None:
-    """In a process of its own: prints seconds and the peak of its resident memory in MB."""
+    """Print the seconds of a training step, and the peak of this process's resident memory in MB."""
     torch.manual_seed(0)
     at = "none" if whose == "no blocks" else "nl10"
-    net = ResNet3d("i3d", 50, after=Insert(factory(whose, pairwise), at))
+    net = ResNet3d("i3d", 50, after=Insert(partial(BLOCKS[whose], pairwise=pairwise), at))
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     video, label = torch.randn(1, 3, frames, size, size), torch.tensor([7])
     started = time.perf_counter()
@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=32, help="default: %(default)s")
     parser.add_argument("--size", type=int, default=224, help="pixels (default: %(default)s)")
+    parser.add_argument("--only", choices=list(BLOCKS), help="default: each of them")
     parser.add_argument("--step", nargs=2, help=argparse.SUPPRESS)
     return parser
 
@@ -70,11 +71,9 @@ def main() -> None:
     print(
         f"I3D R50, ten blocks, no subsampling, one clip of {options.frames} frames at {options.size}, one training step"
     )
-    runs = [
-        ("no blocks", "none"),
-        *((whose, pairwise) for pairwise in PAIRWISE for whose in ("pytorchvideo", "nlvideo")),
-    ]
-    for whose, pairwise in runs:
+    for whose, pairwise in product(BLOCKS, INSTANTIATION):
+        if options.only not in (None, whose) or (whose == "no blocks" and pairwise != "embedded_gaussian"):
+            continue
         command = [sys.executable, __file__, "--frames", str(options.frames), "--size", str(options.size)]
         child = subprocess.run([*command, "--step", whose, pairwise], capture_output=True, text=True)
         if child.returncode:

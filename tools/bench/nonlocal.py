@@ -1,21 +1,25 @@
-"""What non-local attention costs: the paper's explicit form, pytorchvideo's block and ours, in one run.
+"""What non-local attention costs: operations and whole blocks, nlvideo's beside the explicit form and the peers'.
 
-python tools/bench/nonlocal.py
-python tools/bench/nonlocal.py --quick
+python tools/bench/nonlocal.py                                      every row, into results/nonlocal_cpu.csv
+python tools/bench/nonlocal.py --only block --cpu-time              on a machine with other work
 python tools/bench/nonlocal.py --device cuda --dtype bfloat16
-python tools/bench/nonlocal.py --plot docs/nonlocal_cost.png
 """
 
 import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import product
 from pathlib import Path
 
-import matplotlib
+import pandas as pd
 import torch
-from forms import NAMES, PAIRWISE, forms, forward, inputs, train
-from measure import median_seconds, peak_bytes
-from rich.table import Table
+from measure import device_name, median_seconds, peak_bytes
+from peers import OPERATIONS, blocks, inputs, operations
 
-from nlvideo.console import console
+from nlvideo.ops import PAIRWISE
 
 SIZES = {  # of an 8-frame clip at 224 in ResNet-50: N queries, M keys (a quarter if subsampled), D channels
     "res4, subsampled": (784, 196, 512),
@@ -25,100 +29,97 @@ SIZES = {  # of an 8-frame clip at 224 in ResNet-50: N queries, M keys (a quarte
     "res2, subsampled": (25_088, 6272, 128),
     "res2": (25_088, 25_088, 128),
 }
-NUM_QUICK = 4  # of these sizes
-PLOT_POSITIONS = [256, 512, 1024, 2048, 4096, 8192, 16_384]
-PLOT_CHANNELS = 64
+BLOCKS = {"res4": (2, 1024, 4, 14, 14), "res3": (2, 512, 4, 28, 28)}  # (B, C, T, H, W)
+TINY_SIZES, TINY_BLOCKS = {"tiny": (30, 20, 8)}, {"tiny": (2, 8, 2, 6, 6)}
+LAYOUTS = {"default": torch.contiguous_format, "channels last": torch.channels_last_3d}
+
+Call = Callable[[], object]
+Case = tuple[dict[str, str], dict[str, Call | Exception]]  # what is measured; how, or why not, by implementation
 
 
-def main() -> None:
-    args = build_parser().parse_args()
-    args.repeats = 3 if args.quick else args.repeats
-    if args.plot:
-        plot(args)
-        return
-    table = Table(title=f"{args.device}, {args.dtype}, {torch.get_num_threads()} CPU threads, B = 1; ms, MB extra")
-    for column in ("pairwise", "N x M x D", "pass", *NAMES, "explicit / ours"):
-        table.add_column(column, justify="left" if column in ("pairwise", "pass") else "right")
-    sizes = list(SIZES.values())[: NUM_QUICK if args.quick else None]
-    for pairwise in PAIRWISE:
-        for size in sizes:
-            for label, run in (("forward", forward), ("+ backward", train)):
-                cells, times = measure(pairwise, size, run, args)
-                ratio = f"{times['explicit'] / times['ours']:.1f}" if "explicit" in times else ""
-                shown = " x ".join(f"{n:,}" for n in size)
-                table.add_row(pairwise, shown, label, *(cells.get(name, "-") for name in NAMES), ratio)
-        table.add_section()
-    console().print(table, width=args.width)
+def operation_cases(args: argparse.Namespace) -> Iterator[Case]:
+    dtype = getattr(torch, args.dtype)
+    for name, (size, (n, m, d)) in product(OPERATIONS, (TINY_SIZES if args.tiny else SIZES).items()):
+        tensors = inputs(name, n, m, d, args.device, dtype)
+        calls: dict[str, Call | Exception] = {}
+        for whose, form in operations(name, d).items():
+            needed = 3 * n * m * dtype.itemsize / 1e9  # scores, weights and their gradient
+            if whose != "nlvideo" and needed > args.limit_gb:
+                calls[whose] = MemoryError(f"needs {needed:.1f} GB")
+            else:
+                calls[whose] = lambda form=form, tensors=tensors: torch.autograd.grad(form(*tensors).sum(), tensors)
+        yield {"what": "operation", "function": name, "size": f"{size}: {n} x {m} x {d}", "layout": "default"}, calls
+
+
+def block_cases(args: argparse.Namespace) -> Iterator[Case]:
+    sizes = TINY_BLOCKS if args.tiny else BLOCKS
+    for (size, shape), (layout, memory_format), name in product(sizes.items(), LAYOUTS.items(), PAIRWISE):
+        options = {"device": args.device, "dtype": getattr(torch, args.dtype), "memory_format": memory_format}
+        x, grad = (torch.randn(shape).relu().to(**options) for _ in range(2))
+        calls: dict[str, Call | Exception] = {}
+        for whose, make in blocks(name, shape[1]).items():
+            try:
+                module = make().to(**options)
+                calls[whose] = training_step(module, x.requires_grad_(), grad)
+                calls[whose]()
+            except Exception as error:  # a peer may not be installed, or fail, and the others still be measured
+                calls[whose] = error
+        description = f"{size}: {' x '.join(map(str, shape))}"
+        yield {"what": "block", "function": name, "size": description, "layout": layout}, calls
+
+
+def training_step(module: torch.nn.Module, x: torch.Tensor, grad: torch.Tensor) -> Call:
+    parameters = [x, *module.parameters()]
+    return lambda: torch.autograd.grad(module(x), parameters, grad, allow_unused=True)
+
+
+def measure(case: Case, args: argparse.Namespace) -> list[dict]:
+    """Return a row for each implementation: time and memory of forward and backward, or the error."""
+    about, calls = case
+    running = {whose: call for whose, call in calls.items() if not isinstance(call, Exception)}
+    seconds = median_seconds(list(running.values()), repeats=args.repeats, device=args.device, cpu_time=args.cpu_time)
+    rows = {whose: {"ms": 1e3 * each} for whose, each in zip(running, seconds, strict=True)}
+    for whose, call in running.items():
+        rows[whose]["MB"] = peak_bytes(call, device=args.device) / 1e6
+    for whose, error in calls.items():
+        if isinstance(error, Exception):
+            rows[whose] = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+    peers = [row["ms"] for whose, row in rows.items() if whose != "nlvideo" and "ms" in row]
+    if peers:
+        rows["nlvideo"]["fastest peer / nlvideo"] = min(peers) / rows["nlvideo"]["ms"]
+    return [{**about, "whose": whose, **rows[whose]} for whose in calls]
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float64"], default="float32")
-    parser.add_argument("--quick", action="store_true", help="res4 and res3 only, fewer repeats")
+    parser.add_argument("--only", choices=["operation", "block"], help="default: both")
     parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--cpu-time", action="store_true", help="of this process, for a machine with other work")
     parser.add_argument("--limit-gb", type=float, default=4.0, help="skip what needs more memory than this")
-    parser.add_argument("--width", type=int, help="of the table, where the terminal does not tell")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw time and memory against N instead")
+    parser.add_argument("--tiny", action="store_true", help="sizes of a test")
+    parser.add_argument("--output", type=Path, help="CSV (default: results/nonlocal_DEVICE.csv)")
     return parser
 
 
-def measure(pairwise: str, size: tuple[int, int, int], run, args) -> tuple[dict[str, str], dict[str, float]]:
-    """What each cell says, and the seconds of those that ran."""
-    n, m, d = size
-    dtype = getattr(torch, args.dtype)
-    tensors = inputs(pairwise, n, m, d, args.device, dtype)
-    needed = 3 * n * m * dtype.itemsize  # scores, weights and their gradient
-    cells, calls = {}, {}
-    for name, form in forms(pairwise, d).items():
-        if name != "ours" and needed > args.limit_gb * 1e9:
-            cells[name] = f"needs {needed / 1e9:.1f} GB"
-        else:
-            calls[name] = run(form, tensors)
-    seconds = median_seconds(list(calls.values()), repeats=num_repeats(args, n * m), device=args.device)
-    times = dict(zip(calls, seconds, strict=True))
-    for name, call in calls.items():
-        megabytes = peak_bytes(call, device=args.device) / 1e6
-        cells[name] = f"{1e3 * times[name]:,.1f} ms {megabytes:7,.1f} MB"
-    return cells, times
-
-
-def num_repeats(args: argparse.Namespace, pairs: int) -> int:
-    """Calls of milliseconds are the noisy ones and cost nothing to repeat; calls of seconds are neither."""
-    return 4 * args.repeats if pairs < 1e6 else args.repeats if pairs < 5e7 else 1
-
-
-def plot(args: argparse.Namespace) -> None:
-    """Forward and backward, N = M, against N."""
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-    dtype = getattr(torch, args.dtype)
-    for pairwise, colour in zip(PAIRWISE, ("tab:blue", "tab:orange", "tab:green"), strict=True):
-        for name, style in (("explicit", "--"), ("ours", "-")):
-            points = []
-            for n in PLOT_POSITIONS:
-                if name == "explicit" and 3 * n * n * dtype.itemsize > args.limit_gb * 1e9:
-                    break
-                tensors = inputs(pairwise, n, n, PLOT_CHANNELS, args.device, dtype)
-                call = train(forms(pairwise, PLOT_CHANNELS)[name], tensors)
-                (seconds,) = median_seconds([call], repeats=num_repeats(args, n * n), device=args.device)
-                points.append((n, 1e3 * seconds, peak_bytes(call, device=args.device) / 1e6))
-            positions, milliseconds, megabytes = zip(*points, strict=True)
-            label = f"{pairwise.replace('_', ' ')}, {name}"
-            time_axes.plot(positions, milliseconds, style, marker=".", color=colour, label=label)
-            memory_axes.plot(positions, megabytes, style, marker=".", color=colour, label=label)
-    time_axes.set(title="time of forward and backward", ylabel="ms")
-    memory_axes.set(title="extra memory at the peak", ylabel="MB")
-    for axes in (time_axes, memory_axes):
-        axes.set(xscale="log", yscale="log", xlabel=f"positions N = M, {PLOT_CHANNELS} channels, {args.device}")
-        axes.set_xticks(PLOT_POSITIONS, [f"{n:,}" for n in PLOT_POSITIONS], rotation=45)
-        axes.minorticks_off()
-        axes.grid(alpha=0.3)
-    time_axes.legend(fontsize=8)
-    args.plot.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.plot, dpi=110)
+def main() -> None:
+    args = build_parser().parse_args()
+    cases = [("operation", operation_cases), ("block", block_cases)]
+    rows = []
+    for what, make in cases:
+        if args.only in (None, what):
+            rows += [row for case in make(args) for row in measure(case, args)]
+    table = pd.DataFrame(rows)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    clock = "CPU time" if args.cpu_time else "wall clock"
+    about = {"dtype": args.dtype, "clock": clock, "threads": torch.get_num_threads(), "commit": commit}
+    about |= {"device": device_name(args.device), "date": date.today().isoformat()}
+    output = args.output or Path("results") / f"nonlocal_{args.device}.csv"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    table.assign(**about, command=shlex.join(["python", *sys.argv])).to_csv(output, index=False, float_format="%.2f")
+    print("forward and backward; MB beyond the inputs at the peak;", *about.values(), sep=", ")
+    print(table.to_string(index=False, na_rep="", float_format="{:,.2f}".format))
 
 
 if __name__ == "__main__":
