@@ -146,9 +146,7 @@ class NonLocal(Block):
         if out_on_values:
             value = linear(value, self.conv_out.weight.flatten(1))  # (B*G, M, C)
         if function.additive:
-            a = self._query_score(x)  # (B*G, N)
-            b = self._key_score(pooled)  # (B*G, M)
-            y = function(a, b, value)  # (B*G, N, D or C)
+            y = function(*self._additive_scores(x, pooled), value)  # (B*G, N, D or C)
         elif theta_on_keys:
             # theta_i . phi_j = (W x_i + b) . phi_j = x_i . (W^T phi_j) + b . phi_j
             key, theta = self._keys(self.conv_phi, pooled), self.conv_theta  # (B*G, M, D)
@@ -226,22 +224,18 @@ class NonLocal(Block):
         y = pointwise(conv, x)  # (B, D, T, H, W)
         return self._to_positions(self._pool(y) if self.pool_after_projection else y)
 
-    def _query_score(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> a_i = w_1 . theta_i (B*G, N)."""
-        return self._score(self.conv_theta, self.conv_concat.weight.flatten().chunk(2)[0], x)
+    def _additive_scores(self, x: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, C, T, H, W], [B, C, T, H/2, W/2] -> a (B*G, N), b (B*G, M): w . (W x + b) = (w W) . x + w . b."""
+        if self.pool_after_projection or ops.explicit_forms_required():  # a maximum stands between w and phi
+            query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
+            return self.concatenation_scores(query, self._keys(self.conv_phi, pooled))
 
-    def _key_score(self, pooled: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> b_j = w_2 . phi_j (B*G, M)."""
-        w_phi = self.conv_concat.weight.flatten().chunk(2)[1]  # (D)
-        if self.pool_after_projection:  # a maximum stands between w_2 and phi
-            return linear(self._keys(self.conv_phi, pooled), w_phi[None])[..., 0]
-        return self._score(self.conv_phi, w_phi, pooled)
+        def score(conv: nn.Conv3d, w: Tensor, x: Tensor) -> Tensor:
+            weight, bias = (w @ conv.weight.flatten(1))[None], (w @ conv.bias)[None]  # (1, C), (1)
+            return linear(self._to_positions(x), weight, bias)[..., 0]
 
-    def _score(self, conv: nn.Conv3d, w: Tensor, x: Tensor) -> Tensor:
-        """w . (W x_i + b) = (w W) . x_i + w . b, one product with a vector unless the paper's order is asked for."""
-        if ops.explicit_forms_required():
-            return linear(self._to_positions(pointwise(conv, x)), w[None])[..., 0]
-        return linear(self._to_positions(x), (w @ conv.weight.flatten(1))[None], (w @ conv.bias)[None])[..., 0]
+        w_theta, w_phi = self.conv_concat.weight.flatten().chunk(2)  # (D), (D)
+        return score(self.conv_theta, w_theta, x), score(self.conv_phi, w_phi, pooled)
 
     def _pool(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, C, T, H/2, W/2] if subsampled; an axis of length 1, as in a sequence, is kept."""
