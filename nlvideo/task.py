@@ -12,7 +12,6 @@ from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, distributed
-from torchmetrics import MeanMetric
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.data.clips import Clips
@@ -29,6 +28,7 @@ from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import update_statistics
 from nlvideo.training.restore import ResumableSchedule, keep_settings
 from nlvideo.training.sanity_checks import refuse_short_clips
+from nlvideo.training.train_means import TrainMeans
 from nlvideo.training.trainer import is_last_step, stops_early
 
 
@@ -104,8 +104,7 @@ class VideoClassifier(LightningModule):
         self.activation_checkpoint_stages = activation_checkpoint_stages
         self.evaluation: Evaluation | None = None  # the latest
         self.run_config: dict[str, Any] = {}  # everything the run was started with, for its checkpoints
-        self.train_loss = MeanMetric(nan_strategy="disable")  # over an epoch; checking for NaN would wait for the GPU
-        self.train_top1 = MeanMetric(nan_strategy="disable")
+        self.train_means = TrainMeans()
 
     def forward(self, video: Tensor) -> Tensor:
         """uint8 [B, V, C, T, H, W] -> logits (B, V, K); in training (B, V, L, K) where the head has L classifiers."""
@@ -155,15 +154,13 @@ class VideoClassifier(LightningModule):
             )
 
     def on_train_epoch_start(self) -> None:
-        self.train_loss.reset()
-        self.train_top1.reset()
+        self.train_means.reset()
 
     def training_step(self, clips: Clips, batch_index: int) -> dict[str, Tensor]:
         size = len(clips.label)
         logits = self(clips.video)[:, 0].view(size, -1, self.net.num_classes)  # (B, L, K)
         loss = classification_loss(logits, clips.label, self.label_smoothing)
-        self.train_loss.update(loss.detach().expand(size))  # MeanMetric takes no weights without its checks
-        self.train_top1.update(hits(logits[:, 0].detach(), clips.label))
+        self.train_means.update(loss, hits(logits[:, 0].detach(), clips.label))
         # A logged number is copied to the device or from it, which waits for it: only for steps that are logged.
         every = self.trainer.log_every_n_steps
         if every and (self.trainer.global_step + 1) % every == 0:
@@ -202,7 +199,7 @@ class VideoClassifier(LightningModule):
             self.trainer.check_val_every_n_epoch = 1
 
     def on_train_epoch_end(self) -> None:
-        self.log_dict({"train/loss_epoch": self.train_loss.compute(), "train/top1": self.train_top1.compute()})
+        self.log_dict(self.train_means.compute())
 
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == "fit":
@@ -262,13 +259,10 @@ class VideoClassifier(LightningModule):
             class_names=data.class_names,
             preprocessing={**data.preprocessing, "mean": self.mean, "std": self.std},
         )
-        sums = torch.stack([self.train_loss.mean_value, self.train_loss.weight, self.train_top1.mean_value])
-        checkpoint["train_sums"] = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+        checkpoint["train_sums"] = self.trainer.strategy.reduce(self.train_means.sums(), reduce_op="sum").tolist()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         path = Path(str(self.trainer.ckpt_path))
         checkpoints.check_same_network(self.net, checkpoint, path)
-        if self.trainer.state.fn == "fit" and self.trainer.is_global_zero:  # the sums are of all processes together
-            loss, size, top1 = torch.tensor(checkpoint["train_sums"], device=self.device)
-            self.train_loss.mean_value, self.train_loss.weight = loss, size
-            self.train_top1.mean_value, self.train_top1.weight = top1, size.clone()
+        if self.trainer.state.fn == "fit" and self.trainer.is_global_zero:
+            self.train_means.restore(checkpoint["train_sums"])

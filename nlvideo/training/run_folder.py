@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from nlvideo.console import console
 from nlvideo.cost.tables import NetworkSpec, stage_table
@@ -102,8 +102,8 @@ class RunFolder(Callback):
             self.throughput.end_pause()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loss, top1 = pl_module.train_loss.compute().item(), pl_module.train_top1.compute().item()
-        parts = [f"train loss {loss:.3f}", f"train top-1 % {100 * top1:.1f}"]
+        means = {name: mean.item() for name, mean in pl_module.train_means.compute().items()}
+        parts = [f"train loss {means['train/loss_epoch']:.3f}", f"train top-1 % {100 * means['train/top1']:.1f}"]
         if "val/clip_top1" in trainer.callback_metrics:
             parts.append(f"val clip top-1 % {100 * trainer.callback_metrics['val/clip_top1'].item():.1f}")
         if trainer.is_global_zero:
@@ -115,10 +115,13 @@ class RunFolder(Callback):
     @rank_zero_only
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seconds = self._seconds()
+        metrics, curves = self.folder / "metrics.csv", self.folder / "curves.png"
+        try:
+            if metrics.is_file():
+                plot_curves(metrics, curves)
+        except OSError as error:
+            rank_zero_warn(f"{curves}: could not be written ({error.strerror})")
         write_json(self.folder / "fit.json", {"seconds": seconds, "epochs": trainer.current_epoch})
-        metrics = self.folder / "metrics.csv"
-        if metrics.is_file():
-            plot_curves(metrics, self.folder / "curves.png")
         console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
 
     def state_dict(self) -> dict[str, float]:
@@ -162,4 +165,5 @@ def forget_run(folder: Path) -> None:
     """
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / progress.FOLDER, ignore_errors=True)
+    if (folder / progress.FOLDER).is_dir():
+        shutil.rmtree(folder / progress.FOLDER)
