@@ -11,7 +11,7 @@ import torch
 from lightning import LightningModule
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.utilities import rank_zero_only
-from torch import Tensor, distributed
+from torch import Tensor
 
 from nlvideo import checkpoint as checkpoints
 from nlvideo.data.clips import Clips
@@ -23,9 +23,9 @@ from nlvideo.models import Backbone
 from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
 from nlvideo.models.batch_norm import frozen_at_zero
 from nlvideo.models.compile import compile_blocks
-from nlvideo.training.loss import classification_loss, hits
+from nlvideo.training.loss import classification_loss, hits, weight_in_step
 from nlvideo.training.optim import Optimizer, Schedule
-from nlvideo.training.precise_bn import update_statistics
+from nlvideo.training.precise_bn import share_statistics, update_statistics
 from nlvideo.training.restore import ResumableSchedule, keep_settings
 from nlvideo.training.sanity_checks import refuse_short_clips
 from nlvideo.training.train_means import TrainMeans
@@ -166,16 +166,8 @@ class VideoClassifier(LightningModule):
         if every and (self.trainer.global_step + 1) % every == 0:
             self.log("train/loss_step", loss, batch_size=size)
             self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
-        return {"loss": loss * self._weight_in_step(batch_index)}
-
-    def _weight_in_step(self, batch_index: int) -> float:
-        """Return what a batch's loss is multiplied by, so that a step takes the mean gradient of its batches.
-
-        Lightning divides by accumulate_grad_batches also if the last step of an epoch has fewer batches.
-        """
-        accumulated, num_batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
-        left_over = num_batches % accumulated if num_batches != math.inf else 0
-        return accumulated / left_over if batch_index >= num_batches - left_over else 1
+        num_batches, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        return {"loss": loss * weight_in_step(batch_index, num_batches, accumulated)}
 
     def on_train_batch_end(self, outputs: dict[str, Tensor], clips: Clips, batch_index: int) -> None:
         ends = is_last_step(self.trainer)
@@ -202,15 +194,9 @@ class VideoClassifier(LightningModule):
         self.log_dict(self.train_means.compute())
 
     def on_validation_start(self) -> None:
-        if self.trainer.state.fn == "fit":
-            self._share_statistics()
+        if self.trainer.state.fn == "fit" and self.trainer.world_size > 1:
+            share_statistics(self.net)
         self.evaluator.start(self.trainer, "val")
-
-    def _share_statistics(self) -> None:
-        """Give all processes the batch-norm statistics of the first, whose weights checkpoints hold."""
-        if self.trainer.world_size > 1:
-            for buffer in self.net.buffers():
-                distributed.broadcast(buffer, src=0)
 
     def on_test_start(self) -> None:
         self.evaluator.start(self.trainer, "test")

@@ -3,6 +3,8 @@
 Shapes: B clips, L classifiers, K classes.
 """
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -29,3 +31,17 @@ def hits(logits: Tensor, label: Tensor) -> Tensor:
     """
     guess = logits.argmax(dim=1)  # (B)
     return (guess == label).float() if label.ndim == 1 else label.gather(1, guess[:, None])[:, 0]  # (B)
+
+
+def weight_in_step(batch_index: int, num_batches: int | float, accumulated: int) -> float:
+    """Return what a batch's loss is multiplied by, so that a step takes the mean gradient of its batches.
+
+    Lightning divides the loss by the number of accumulated batches also if the last step of an epoch has fewer.
+
+    Args:
+        batch_index: in the epoch, from 0.
+        num_batches: of an epoch.
+        accumulated: batches of a step.
+    """
+    left_over = num_batches % accumulated if num_batches != math.inf else 0
+    return accumulated / left_over if batch_index >= num_batches - left_over else 1

@@ -1,10 +1,13 @@
-"""Precise batch norm: statistics over many batches with the weights at rest, in place of running averages."""
+"""Statistics of batch norms: precise ones, and the same in all processes.
+
+Precise: over many batches with the weights at rest, in place of running averages.
+"""
 
 from collections.abc import Iterable
 
 from fvcore.nn.precise_bn import get_bn_modules, update_bn_stats
 from lightning import Trainer
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 
 def update_statistics(net: nn.Module, videos: Iterable[Tensor], num_batches: int, trainer: Trainer) -> None:
@@ -24,3 +27,9 @@ def update_statistics(net: nn.Module, videos: Iterable[Tensor], num_batches: int
         norm.running_var.copy_(trainer.strategy.reduce(var, reduce_op="mean"))
         norm.running_mean.copy_(mean)
     net.train(was_training)
+
+
+def share_statistics(net: nn.Module) -> None:
+    """Give all processes the statistics of the first, whose weights checkpoints hold. A collective call."""
+    for buffer in net.buffers():
+        distributed.broadcast(buffer, src=0)
