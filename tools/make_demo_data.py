@@ -66,12 +66,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("make_demo_data: interrupted; the next run starts afresh", file=sys.stderr)
         return 130
-    size = f"{made.num_videos} videos, {made.num_bytes / 1e6:.0f} MB"
-    if made.was_there:
-        print(f"{made.folder}: already there ({size}), nothing to do")
-    else:
-        print(f"{made.folder}: wrote {size} in {made.seconds:.0f} s, with train.csv, val.csv and classes.txt")
-    print(f"what they look like: {made.contact_sheet}")
+    done = "already there" if made.was_there else "written, with train.csv, val.csv and classes.txt"
+    print(f"{made.folder}: {made.num_videos} videos {done}")
+    print(f"what they look like: {made.folder / 'contact_sheet.png'}")
     return 0
 
 

@@ -13,7 +13,6 @@ import csv
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,16 +30,14 @@ CLASS_NAMES = ("1 visitor", *(f"{count} visitors" for count in range(2, NUM_CLAS
 
 COMPLETE = "visitors.json"
 STARTED = "visitors.json.partial"  # marks the folder as ours from the first moment on
-SECONDS = 600  # for one video, on a busy machine
+ADVICE = "name another folder, or replace the data set with --overwrite (overwrite=True)"
+TIMEOUT = 600  # seconds for one video, on a busy machine
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
     folder: Path
-    contact_sheet: Path
     num_videos: int
-    num_bytes: int  # of the videos
-    seconds: float
     was_there: bool  # complete and with these settings: nothing was written
 
 
@@ -64,15 +61,11 @@ def make_visitors(
     Args:
         overwrite: replace a data set with other settings. A folder with anything else in it is never written to.
         on_progress: called with the number of videos written and of all videos.
-
-    Raises:
-        ValueError: if an argument is out of range, or the folder holds something else.
     """
-    begin = time.perf_counter()
     folder = Path(folder)
     seeds = {"train": train_seed, "val": val_seed}
     counts = {"train": num_train, "val": num_val}
-    _check(counts, seeds, workers)
+    _check(num_train=num_train, num_val=num_val, train_seed=train_seed, val_seed=val_seed, workers=workers)
     settings = {"version": VERSION, "num_train": num_train, "num_val": num_val}
     settings |= {"train_seed": train_seed, "val_seed": val_seed, **asdict(options)}
 
@@ -96,24 +89,19 @@ def make_visitors(
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
         save_contact_sheet(folder / "contact_sheet.png", CLASS_NAMES, train_seed, num_train, options)
         os.replace(folder / STARTED, folder / COMPLETE)
-    num_bytes = sum(path.stat().st_size for path, *_ in videos)
-    seconds = time.perf_counter() - begin
-    return DatasetInfo(folder, folder / "contact_sheet.png", len(videos), num_bytes, seconds, was_there)
+    return DatasetInfo(folder, len(videos), was_there)
 
 
-def _check(counts: dict[str, int], seeds: dict[str, int], workers: int) -> None:
-    for split, count in counts.items():
-        if count < NUM_CLASSES:
-            raise ValueError(f"num_{split} is {count}: expected at least {NUM_CLASSES}, one video a class")
-        if seeds[split] < 0:
-            raise ValueError(f"{split}_seed is {seeds[split]}: expected 0 or more")
-    if seeds["train"] == seeds["val"]:
+def _check(**arguments: int) -> None:
+    lowest = {"num_train": NUM_CLASSES, "num_val": NUM_CLASSES, "train_seed": 0, "val_seed": 0, "workers": 1}
+    for name, value in arguments.items():
+        if value < lowest[name]:
+            raise ValueError(f"{name} is {value}: expected at least {lowest[name]}")
+    if arguments["train_seed"] == arguments["val_seed"]:
         raise ValueError(
-            f"train_seed and val_seed are both {seeds['val']}: expected two different seeds, "
-            "or validation videos would be training videos"
+            f"train_seed and val_seed are both {arguments['val_seed']}: expected two different seeds, or validation "
+            "videos would be training videos"
         )
-    if workers < 1:
-        raise ValueError(f"workers is {workers}: expected 1 (this process) or more")
 
 
 def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
@@ -128,20 +116,14 @@ def _is_there(folder: Path, settings: dict, overwrite: bool) -> bool:
     try:
         found = dict(json.loads(complete.read_text()))
     except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{complete} cannot be read ({error}): "
-            "name another folder, or replace the data set with --overwrite (overwrite=True)"
-        ) from error
+        raise ValueError(f"{complete} cannot be read ({error}): {ADVICE}") from error
     differences = [
         f"{name} is {found.get(name)} there, {settings.get(name)} was asked for"
         for name in sorted(settings.keys() | found.keys())
         if found.get(name) != settings.get(name)
     ]
     if differences:
-        raise ValueError(
-            f"{folder} holds videos made with other settings ({'; '.join(differences)}): "
-            "name another folder, or replace them with --overwrite (overwrite=True)"
-        )
+        raise ValueError(f"{folder} holds videos made with other settings ({'; '.join(differences)}): {ADVICE}")
     return True
 
 
@@ -160,7 +142,7 @@ def _write_videos(videos: list[tuple], workers: int) -> Iterator[None]:
     if workers == 1:
         yield from map(_write_one, videos)
         return
-    for (path, *_), result in run_each(_write_one, videos, workers=workers, seconds=SECONDS):
+    for (path, *_), result in run_each(_write_one, videos, workers=workers, timeout=TIMEOUT):
         if isinstance(result, WorkerFailure):
             raise OSError(f"{path}: the process that wrote it {result.message}")
         yield
