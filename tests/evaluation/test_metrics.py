@@ -1,7 +1,9 @@
+"""Accuracies against sorting, and their rule for ties."""
+
 import numpy as np
 import pytest
 
-from nlvideo.evaluation.metrics import accuracies
+from nlvideo.evaluation.metrics import accuracies, top_k
 
 
 def test_accuracies_against_sorting():
@@ -20,3 +22,14 @@ def test_accuracies_against_sorting():
 
 def test_top5_of_three_classes_counts_all_of_them():
     assert accuracies(np.random.default_rng(0).random((10, 3)), np.arange(10) % 3)["top5"] == 1.0
+
+
+def test_of_equal_scores_the_lower_class_is_better():
+    scores, labels = np.full((4, 4), 0.25), np.arange(4)
+    assert top_k(scores, labels, 1).tolist() == [True, False, False, False]
+    assert top_k(scores, labels, 2).tolist() == [True, True, False, False]
+
+
+def test_mean_class_leaves_out_classes_without_videos():
+    scores = np.eye(4)[[0, 1, 3]]  # class 3 is predicted and has no video
+    assert accuracies(scores, np.array([0, 1, 1]))["mean_class"] == pytest.approx((1 + 1 / 2) / 2)

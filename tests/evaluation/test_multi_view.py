@@ -1,4 +1,4 @@
-"""ViewSpec, video_scores and levels of an evaluation, protocol by protocol."""
+"""Views, scores and levels of an evaluation, protocol by protocol."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ class Witness(Backbone):
         self.autocast = False
 
     def __deepcopy__(self, memo):
-        return self  # `inference_copy` shows its views to this one
+        return self  # so that an inference copy shows its views to this one
 
     def scores(self, video, trained_crop=None):
         self.seen.append((video, trained_crop))
@@ -97,9 +97,9 @@ def test_offsets_of_the_crops_are_in_the_pixels(tmp_path):
     from nlvideo.data.eval_dataset import ViewSpec, iter_views
 
     gradient = torch.arange(341, dtype=torch.int32).expand(2, 3, 256, 341)
-    footage = DecodedVideo(gradient, torch.tensor([[0, 1]]), label=0, index=0)
+    video = DecodedVideo(gradient, torch.tensor([[0, 1]]), label=0, index=0)
     for protocol, offsets in {"nln": [0, 42, 84], "slowfast": [0, 43, 85], "mmaction": [0, 42, 84]}.items():
-        ((_, views),) = iter_views([footage], ViewSpec(slice(0, 1), 256, 3, protocol), 8)
+        ((_, views),) = iter_views([video], ViewSpec(slice(0, 1), 256, 3, protocol), 8)
         assert views[:, 0, 0, 0, 0].tolist() == offsets
         assert (views[:, 0, :, 0, -1] - views[:, 0, :, 0, 0] == 255).all()
 
@@ -111,10 +111,10 @@ def test_levels_against_numpy():
     views = rng.dirichlet(np.ones(num_classes) * 0.3, (num_videos, num_views)).astype(np.float32)
     video_scores = VideoScores()
     for index in rng.permutation(num_videos):  # in any order
-        footage = DecodedVideo(torch.zeros(1, 3, 4, 6), torch.zeros(1, 1), int(labels[index]), int(index))
+        video = DecodedVideo(torch.zeros(1, 3, 4, 6), torch.zeros(1, 1), int(labels[index]), int(index))
         scores = {"clip": torch.from_numpy(views[index, :1]), "video": torch.from_numpy(views[index])}
-        video_scores.add(footage, scores, keep_views=True)
-        video_scores.add(footage, scores, keep_views=True)  # one vote a video
+        video_scores.add(video, scores, keep_views=True)
+        video_scores.add(video, scores, keep_views=True)  # one vote a video
     result = video_scores.evaluation(num_videos + 1)
 
     def expected(scores, labels):

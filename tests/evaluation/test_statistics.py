@@ -1,3 +1,5 @@
+"""The predictions file, whole and damaged, and statistics against counts by hand."""
+
 import json
 import math
 
