@@ -20,7 +20,7 @@ ALLOWED = {
     "analysis": {"torch", "numpy", "matplotlib", "nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.files"},
     "checkpoint": {
         *("torch", "lightning", "numpy", "jsonargparse", "safetensors", "yaml"),
-        *("nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.files"),
+        *("nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.files", "nlvideo.user_modules"),
     },
     "cost": {"torch", "rich", "nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.checkpoint"},
     "evaluation": {
