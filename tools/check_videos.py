@@ -112,24 +112,17 @@ def compare_all(paths: list[Path], options: argparse.Namespace) -> None:
 
 
 def summarize(samples: list[Sample], rows: dict[str, dict], known: str | None) -> None:
-    statuses = Counter(rows[str(sample.path)]["status"] for sample in samples)
-    print(f"{statuses['ok']} of {len(samples)} videos are ok")
-    for status, meaning in PROBLEMS.items():
-        if not statuses[status]:
-            continue
-        print(f"{statuses[status]} {status} ({meaning}):")
-        examples = [rows[str(sample.path)] for sample in samples if rows[str(sample.path)]["status"] == status]
-        for row in examples[:5]:
+    found = [rows[str(sample.path)] for sample in samples]
+    statuses = Counter(row["status"] for row in found)
+    print(f"{statuses['ok']} of {len(found)} videos are ok")
+    for status in [status for status in PROBLEMS if statuses[status]]:
+        print(f"{statuses[status]} {status} ({PROBLEMS[status]}), such as:")
+        for row in [row for row in found if row["status"] == status][:5]:
             print(f"    {row['path']}: {row['message']}")
-        if len(examples) > 5:
-            print("    ..")
-    codecs = Counter(rows[str(sample.path)]["codec"] for sample in samples)
-    print("codecs: " + ", ".join(f"{codec or 'none'} {count}" for codec, count in codecs.most_common()))
-    if known:
-        for count, whose in KNOWN[known].items():
-            print(
-                f"{known}: {count} videos are {whose}; this has {statuses['ok'] + statuses['over-reported']} good ones"
-            )
+    codecs = Counter(row["codec"] or "none" for row in found)
+    print("codecs: " + ", ".join(f"{codec} {count}" for codec, count in codecs.most_common()))
+    for count, whose in KNOWN.get(known, {}).items():
+        print(f"{known}: {count} videos are {whose}; this has {sum(statuses[each] for each in CLEAN)} good ones")
 
 
 def main() -> int:

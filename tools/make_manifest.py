@@ -17,7 +17,7 @@ from pathlib import Path
 from nlvideo.console import track
 from nlvideo.data import formats
 from nlvideo.data.manifest import relative_to, write_manifest
-from nlvideo.data.prepare.probe import probe
+from nlvideo.data.prepare.check import probe
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 
 TIMEOUT = 60  # seconds to open one video

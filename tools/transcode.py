@@ -10,22 +10,14 @@ example:
 
 import argparse
 import os
-import random
 import sys
-import time
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from nlvideo.console import track
 from nlvideo.data.manifest import Sample, read_manifest, write_manifest
 from nlvideo.data.prepare.transcode import transcode
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
-from nlvideo.data.sampling import ClipSampling
-from nlvideo.data.video import DecodeError, Video
-
-MEASURED = 20  # videos whose decoding is timed before and after
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,17 +45,6 @@ def targets(samples: list[Sample], root: Path, folder: Path) -> dict[Path, Path]
     return places
 
 
-def seconds_a_clip(paths: list[Path]) -> float:
-    """Return the mean CPU seconds to open a video and decode a random 8x8 clip of it."""
-    rng = random.Random(0)
-    sampling = ClipSampling(8, 8)
-    start = time.process_time()
-    for path in paths:
-        video = Video(path)
-        video.frames(sampling.random(video.num_frames, 0, np.full(8, rng.random())))
-    return (time.process_time() - start) / len(paths)
-
-
 def main() -> int:
     options = build_parser().parse_args()
     try:
@@ -76,50 +57,29 @@ def main() -> int:
         failed = {}
         results = run_each(call, todo, workers=options.workers, timeout=options.timeout)
         for (source, _), result in track(results, "transcoding", total=len(todo)):
-            if isinstance(result, WorkerFailure):
-                failed[source] = f"{source}: {result.message}"
-            elif result.message:
-                failed[source] = result.message
+            if message := result.message if isinstance(result, WorkerFailure) else result:
+                failed[source] = message
         done = [sample for sample in samples if sample.path not in failed]
+        rows = [
+            {"path": places[path].relative_to(options.folder), "label": label, "id": path.stem}
+            for path, label, _ in done
+        ]
         classes = options.manifest.parent / "classes.txt"
-        write_manifest(
-            options.folder / options.manifest.with_suffix(".csv").name,
-            (
-                {
-                    "path": places[sample.path].relative_to(options.folder),
-                    "label": sample.label,
-                    "id": sample.path.stem,
-                }
-                for sample in done
-            ),
-            classes.read_text().splitlines() if classes.is_file() else None,
-        )
+        manifest = options.folder / options.manifest.with_suffix(".csv").name
+        write_manifest(manifest, rows, classes.read_text().splitlines() if classes.is_file() else None)
     except (ValueError, OSError) as error:
         print(f"transcode: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("transcode: interrupted; run it again to go on", file=sys.stderr)
         return 130
-    for message in failed.values():
-        print(f"left out: {message}")
-    if done:
-        report(done, places)
-    print(f"{options.folder / options.manifest.with_suffix('.csv').name}: {len(done)} of {len(samples)} videos")
-    return 0
-
-
-def report(done: list[Sample], places: dict[Path, Path]) -> None:
+    for source, message in failed.items():
+        print(f"left out: {source}: {message}")
     before = sum(sample.path.stat().st_size for sample in done)
     after = sum(places[sample.path].stat().st_size for sample in done)
     print(f"{before / 1e6:.1f} MB became {after / 1e6:.1f} MB")
-    measured = random.Random(0).sample(done, min(MEASURED, len(done)))
-    try:
-        old = seconds_a_clip([sample.path for sample in measured])
-        new = seconds_a_clip([places[sample.path] for sample in measured])
-    except DecodeError as error:
-        print(f"decoding was not measured: {error}")
-        return
-    print(f"a random 8x8 clip: {old * 1e3:.0f} ms before, {new * 1e3:.0f} ms now, {old / new:.1f} times as fast")
+    print(f"{manifest}: {len(done)} of {len(samples)} videos")
+    return 0
 
 
 if __name__ == "__main__":

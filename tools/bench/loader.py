@@ -15,7 +15,7 @@ examples:
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median
 
@@ -27,51 +27,24 @@ from nlvideo.data.video import DecodeError, Video
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm"}
 
 
-class Rows:
-    """What was measured of each row: CPU milliseconds of each clip, clips per second by number of workers, errors."""
-
-    def __init__(self):
-        self.cpu: dict[str, list[float]] = {name: [] for name in ROWS}
-        self.rates: dict[tuple[str, int], list[float]] = {}
-        self.errors: dict[str, str] = {}
-
-    def attempt(self, name: str, call: Callable[[], object]) -> object:
-        """Return call(), or None after an error, which is noted: the row is left out from then on."""
-        if name in self.errors:
-            return None
-        try:
-            return call()
-        except Exception as error:
-            self.errors[name] = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
-            return None
-
-
-def measure_cpu(rows: Rows, files: list[Path]) -> None:
-    iterators: dict[str, Iterator] = {}
-    for name, make in ROWS.items():
-        for _ in range(2):  # the first time imports and caches
-            iterators[name] = rows.attempt(name, lambda make=make: iter(make(files, 0)))
-            rows.attempt(name, lambda name=name: next(iterators[name]))
-    for _ in range(len(files) - 1):
+def measure_cpu(make: dict[str, Make], files: list[Path], attempt: Callable) -> dict[str, list[float]]:
+    """Return the CPU milliseconds of each clip, by row."""
+    iterators = {name: attempt(name, lambda name=name: iter(make[name](files, 0))) for name in make}
+    milliseconds: dict[str, list[float]] = {name: [] for name in make}
+    for i in range(len(files)):
         for name, iterator in iterators.items():
             start = time.process_time()
-            clip = rows.attempt(name, lambda iterator=iterator: next(iterator))
-            if clip is not None:
-                rows.cpu[name].append((time.process_time() - start) * 1e3)
+            attempt(name, lambda iterator=iterator: next(iterator))
+            if i:  # the first clip imports and caches
+                milliseconds[name].append((time.process_time() - start) * 1e3)
+    return milliseconds
 
 
-def measure_rate(rows: Rows, files: list[Path], workers: int) -> None:
-    def rate(make: Make) -> float:
-        loader = iter(make(files, workers))
-        next(loader)  # the workers have started
-        start = time.perf_counter()
-        count = sum(1 for _ in loader)
-        return count / (time.perf_counter() - start)
-
-    for name, make in ROWS.items():
-        measured = rows.attempt(name, lambda make=make: rate(make))
-        if measured is not None:
-            rows.rates.setdefault((name, workers), []).append(measured)
+def clips_per_second(make: Make, files: list[Path], workers: int) -> float:
+    loader = iter(make(files, workers))
+    next(loader)  # the workers have started
+    start = time.perf_counter()
+    return sum(1 for _ in loader) / (time.perf_counter() - start)
 
 
 def readable(paths: list[Path]) -> list[Path]:
@@ -104,20 +77,33 @@ def main() -> None:
         raise SystemExit("loader: no video of more than 64 frames that decord reads")
     files = (videos * (options.clips // len(videos) + 1))[: options.clips]
     print(f"{len(files)} clips of {len(videos)} videos: {', '.join(path.name for path in videos)}\n")
-    rows = Rows()
-    measure_cpu(rows, files)
-    for _ in range(options.repeats):  # in turns, so that a busy moment hits all alike
-        for workers in options.workers:
-            measure_rate(rows, files, workers)
-    columns = [f"clips/s, {workers} worker{'s' * (workers > 1)}" for workers in options.workers]
-    print("| " + " | ".join(["", "CPU ms a clip", "median", *columns]) + " |\n|" + "---|" * (3 + len(columns)))
+    errors: dict[str, str] = {}
+
+    def attempt(name: str, call: Callable[[], object]) -> object:
+        """Return call(); after the first error of a row, nothing."""
+        if name not in errors:
+            try:
+                return call()
+            except Exception as error:  # of any kind: the row says it
+                errors[name] = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        return None
+
+    cpu = measure_cpu(ROWS, files, attempt)
+    rates = {
+        (name, workers, i): attempt(name, lambda make=make, workers=workers: clips_per_second(make, files, workers))
+        for i in range(options.repeats)  # in turns, so that a busy moment hits all alike
+        for workers in options.workers
+        for name, make in ROWS.items()
+    }
+    print("| | CPU ms a clip | median | " + " | ".join(f"clips/s, {n} workers" for n in options.workers) + " |")
+    print("|" + "---|" * (3 + len(options.workers)))
     for name in ROWS:
-        if name in rows.errors:
-            print(f"| {name} | not measured: {rows.errors[name]} |" + " |" * (1 + len(columns)))
+        if name in errors:
+            cells = [f"not measured: {errors[name]}"] + [""] * (1 + len(options.workers))
         else:
-            cells = [f"{mean(rows.cpu[name]):.1f}", f"{median(rows.cpu[name]):.1f}"]
-            cells += [f"{median(rows.rates[name, workers]):.1f}" for workers in options.workers]
-            print(f"| {name} | " + " | ".join(cells) + " |")
+            medians = [median(rates[name, n, i] for i in range(options.repeats)) for n in options.workers]
+            cells = [f"{number:.1f}" for number in (mean(cpu[name]), median(cpu[name]), *medians)]
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Decode whole videos: is a file what its header promises, and do all decoders give the same frames?"""
+"""Look into video files: size and length, are all frames there, do all decoders give the same ones?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,6 +91,18 @@ def _check_folder(path: Path, min_frames: int) -> Check:
     num_frames = video.num_frames
     status, message = ("ok", "") if num_frames >= min_frames else ("too short", f"{num_frames} frames")
     return Check(status, num_frames, num_frames, 0.0, video.width, video.height, "images", message)
+
+
+def probe(path: Path) -> dict[str, int | float]:
+    """Return the columns of a manifest that describe the video; none if it cannot be read."""
+    try:
+        video = Video(path)
+        size = {"num_frames": video.num_frames, "width": video.width, "height": video.height}
+    except DecodeError:
+        return {}
+    if not video.fps:
+        return size
+    return {**size, "fps": round(video.fps, 3), "duration": round(video.num_frames / video.fps, 3)}
 
 
 def compare_decoders(path: Path, decoders: Sequence[Decoder] = ("decord", "pyav", "torchcodec")) -> list[str]:

@@ -1,7 +1,6 @@
 """Re-encode videos small and with many key frames, so that a random clip is decoded sooner."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -10,19 +9,10 @@ import numpy as np
 from nlvideo.data.prepare.encode import write_video
 
 
-@dataclass(frozen=True)
-class Transcoded:
-    """Sizes in bytes; if the video could not be transcoded, `message` says why in one line."""
-
-    bytes_before: int = 0
-    bytes_after: int = 0
-    message: str = ""
-
-
-def transcode(source_and_target: tuple[Path, Path], *, short_side: int, gop: int, crf: int) -> Transcoded:
+def transcode(source_and_target: tuple[Path, Path], *, short_side: int, gop: int, crf: int) -> str:
     """Write every frame of the source as H.264 to the target: upright, without sound, at constant frame rate.
 
-    Frame i stays frame i. The target gets its name only when it is complete.
+    Frame i stays frame i. The target gets its name only when it is complete. Return "", or why it was not written.
 
     Args:
         short_side: of the frames, at most, in pixels; smaller ones are not enlarged.
@@ -34,13 +24,13 @@ def transcode(source_and_target: tuple[Path, Path], *, short_side: int, gop: int
         with av.open(str(source), metadata_errors="ignore") as container:
             stream = container.streams.best("video")
             if stream is None:
-                return Transcoded(message=f"{source}: no video stream in it")
+                return "no video stream in it"
             stream.codec_context.thread_count = 1  # the processes are the parallelism
             frames = _resized(container.decode(stream), short_side)
             write_video(target, frames, stream.average_rate or 30, gop=gop, crf=crf)
     except (av.FFmpegError, OSError, ValueError) as error:
-        return Transcoded(message=f"{source}: {getattr(error, 'strerror', None) or error}")
-    return Transcoded(source.stat().st_size, target.stat().st_size)
+        return getattr(error, "strerror", None) or str(error)
+    return ""
 
 
 def _resized(frames: Iterator[av.VideoFrame], short_side: int) -> Iterator[np.ndarray]:

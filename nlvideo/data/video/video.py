@@ -125,44 +125,37 @@ class Video:
 
 
 def _readers(decoder: Decoder) -> list[type[Reader]]:
-    """Return those that try, in turn."""
     if decoder != "auto" and decoder not in READERS:
         raise ValueError(f"decoder {decoder!r}: expected one of auto, {', '.join(READERS)}")
     return [READERS[name] for name in (AUTO if decoder == "auto" else (decoder,))]
 
 
 def _read(reader: Reader, indices: np.ndarray, prepare: Prepare | None, box: Box | None) -> Tensor:
-    """See `Video.frames`."""
+    """Return [*indices.shape, 3, h, w]. Frames are prepared a chunk at a time, so that a thousand frames of a large
+    video are never held at full size."""
     if box is not None and not box.is_inside(*reader.size):
         raise ReadError(f"its frames of {reader.size[0]} x {reader.size[1]} pixels do not hold {box}")
     wanted, places = np.unique(np.minimum(indices, reader.num_frames - 1), return_inverse=True)
-    frames = _assemble(reader.chunks(wanted.tolist(), box), len(wanted), prepare, box)
-    if np.array_equal(wanted, indices.ravel()):
-        return frames.unflatten(0, indices.shape) if indices.ndim else frames[0]  # without a copy
-    return frames[torch.from_numpy(places.reshape(indices.shape))]
-
-
-def _assemble(chunks: Iterable[Tensor], count: int, prepare: Prepare | None, box: Box | None) -> Tensor:
-    """Return the chunks of `count` frames as one tensor. Each is prepared as it comes, so that a thousand frames of a
-    large video are never held at full size."""
     frames = None
-    place = 0
-    for chunk in chunks:
+    done = 0
+    for chunk in reader.chunks(wanted.tolist(), box):
         if box is not None and chunk.shape[-2:] != (box.height, box.width):
             raise ReadError("its frames are smaller than its header says")
         chunk = chunk if prepare is None else prepare(chunk)
-        if len(chunk) == count:
-            return chunk
+        if len(chunk) == len(wanted):
+            frames = chunk
+            break
         if frames is None:
-            frames = chunk.new_empty(count, *chunk.shape[1:])
+            frames = chunk.new_empty(len(wanted), *chunk.shape[1:])
             if get_worker_info() is not None and not frames.is_cuda:
                 frames.share_memory_()  # goes to the main process without a copy
         if chunk.shape[1:] != frames.shape[1:]:
             raise ReadError("its frames differ in size")
-        frames[place : place + len(chunk)] = chunk
-        place += len(chunk)
-    assert place == count, f"{place} frames, asked for {count}"
-    return frames
+        frames[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    if np.array_equal(wanted, indices.ravel()):
+        return frames.unflatten(0, indices.shape) if indices.ndim else frames[0]  # without a copy
+    return frames[torch.from_numpy(places.reshape(indices.shape))]
 
 
 def check_decoder(decoder: Decoder) -> None:
@@ -178,8 +171,7 @@ def check_decoder(decoder: Decoder) -> None:
 
 
 def summarize_decoders(paths: Iterable[Path], decoder: Decoder = "auto", *, at_most: int = 20) -> str:
-    """Return which decoders read how many of the first videos, such as "decord 18, pyav 2": a line at the start of a
-    run."""
+    """Return the line at the start of a run that says which decoders read how many of the first videos."""
     counts: Counter[str] = Counter()
     for path in islice(paths, at_most):
         try:
