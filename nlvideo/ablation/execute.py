@@ -32,7 +32,7 @@ def run_one(run: Run, output: Path, resources: Resources, launch: Launch, earlie
         earlier_failure: time of the failure (see `failure_time`) after which the run is tried again: one of before
             this sweep was started, not one that another runner had a moment ago.
     """
-    lock = run.command_lock_file(output)
+    lock = run.lock_file(output, ".command")
     with try_lock(run.lock_file(output)) as free:
         if not free or is_locked(lock):
             return "locked"

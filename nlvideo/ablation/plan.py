@@ -21,16 +21,8 @@ from nlvideo.models import Backbone
 from nlvideo.models.placed_blocks import describe_blocks
 
 # Settings that do not change what a run learns, so its key leaves them out.
-NOT_IN_KEY = {
-    "name",
-    "runs_dir",
-    "overwrite",
-    "ckpt_path",
-    "weights_only",
-    "resume",
-    "checkpoint_minutes",
-    "timeout_minutes",
-}
+NOT_IN_KEY = {"name", "runs_dir", "overwrite", "ckpt_path", "weights_only", "resume"}
+NOT_IN_KEY |= {"checkpoint_minutes", "timeout_minutes"}
 NOT_IN_KEY_OF = {
     "data": {"num_workers"},
     "trainer": {"default_root_dir", "enable_model_summary", "enable_progress_bar", "log_every_n_steps", "logger"},

@@ -19,8 +19,6 @@ from nlvideo.ablation.variants import Sweep
 from nlvideo.evaluation.predictions import read_predictions
 from nlvideo.evaluation.statistics import bootstrap_interval, top_k
 
-METRICS = ("video_top1", "video_top5", "clip_top1", "clip_top5")
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -125,7 +123,7 @@ def each_once(texts: Iterable[str]) -> str:
 
 
 def _state(run: Run, output: Path) -> str:
-    if is_locked(run.lock_file(output)) or is_locked(run.command_lock_file(output)):
+    if is_locked(run.lock_file(output)) or is_locked(run.lock_file(output, ".command")):
         return "running"
     folder = run.folder(output)
     if error := failure(folder):
@@ -180,29 +178,18 @@ def by_variant(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
     """Return the content of results.csv: the numbers of the table, unrounded."""
     rows = []
     for its in results:
-        means = {f"{metric}_mean": its.mean(metric) for metric in METRICS}
-        deviations = {f"{metric}_std": its.std(metric) for metric in METRICS}
-        difference = asdict(its.difference) if its.difference else dict.fromkeys(("mean", "low", "high"))
-        top1, top5 = [*(its.published or []), None, None][:2]
+        columns = asdict(its)
+        scores, difference, published = (columns.pop(name) for name in ("scores", "difference", "published"))
         rows.append(
             {
                 "sweep": plan.sweep.name,
-                "variant": its.variant,
                 "baseline": its.variant == plan.sweep.baseline,
-                "runs": its.num_runs,
-                "finished": len(its.scores["video_top1"]),
-                **means,
-                **deviations,
-                **{f"difference_{name}": value for name, value in difference.items()},
-                "params": its.params,
-                "params_ratio": its.params_ratio,
-                "gmacs": its.gmacs,
-                "gmacs_ratio": its.gmacs_ratio,
-                "published_top1": top1,
-                "published_top5": top5,
-                "seconds": its.seconds,
-                "videos": its.videos,
-                "unfinished": its.unfinished,
+                "finished": len(scores["video_top1"]),
+                **columns,
+                **{f"{metric}_mean": its.mean(metric) for metric in scores},
+                **{f"{metric}_std": its.std(metric) for metric in scores},
+                **{f"difference_{name}": value for name, value in (difference or {}).items()},
+                **{f"published_{name}": value for name, value in zip(("top1", "top5"), published or (), strict=False)},
             }
         )
     return pd.DataFrame(rows)
@@ -218,17 +205,11 @@ def by_run(plan: Plan, output: Path) -> pd.DataFrame:
             if not is_finished(folder):
                 rows.append({**about, "state": _state(run, output)})
                 continue
-            right, clip, times = (
-                _right(folder / "predictions.parquet"),
-                read(folder, "test.json")["clip"],
-                seconds(folder),
-            )
             accuracies = {
-                "video_top1": right["top1"].mean(),
-                "video_top5": right["top5"].mean(),
-                "clip_top1": clip["top1"],
-                "clip_top5": clip["top5"],
+                f"video_{name}": _right(folder / "predictions.parquet")[name].mean() for name in ("top1", "top5")
             }
-            times = {f"{name}_seconds": value for name, value in times.items()}
+            clip = read(folder, "test.json")["clip"]
+            accuracies |= {f"clip_{name}": clip[name] for name in ("top1", "top5")}
+            times = {f"{name}_seconds": value for name, value in seconds(folder).items()}
             rows.append({**about, "state": "finished", **accuracies, **times})
     return pd.DataFrame(rows)

@@ -35,13 +35,9 @@ class Run:
         found = sorted(output.glob(f"*-{self.key}"))
         return found[0] if found else output / f"{self.slug}-{self.key}"
 
-    def lock_file(self, output: Path) -> Path:
-        """Return the lock of whoever works on the run."""
-        return output / ".locks" / f"{self.key}.lock"
-
-    def command_lock_file(self, output: Path) -> Path:
-        """Return the lock that a training or test of the run holds itself."""
-        return output / ".locks" / f"{self.key}.command.lock"
+    def lock_file(self, output: Path, suffix: str = "") -> Path:
+        """Return the lock of whoever works on the run, or, with ``.command``, of its training or test."""
+        return output / ".locks" / f"{self.key}{suffix}.lock"
 
 
 def is_trained(folder: Path) -> bool:

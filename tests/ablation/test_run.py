@@ -283,7 +283,7 @@ def test_a_run_that_another_process_has_is_locked(tmp_path):
 def test_a_training_that_outlives_its_killed_runner_is_not_joined_by_a_second_one(tmp_path):
     """The command, whose imports take seconds, holds a lock itself."""
     run = cheap_runs(1)[0]
-    lock = run.command_lock_file(tmp_path)
+    lock = run.lock_file(tmp_path, ".command")
     lock.parent.mkdir()
     runner = os.fork()
     if runner == 0:
