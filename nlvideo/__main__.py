@@ -28,7 +28,7 @@ NLVIDEO_DEBUG=1 in the environment shows the stack trace of an error.
 
 
 def main(args: list[str] | None = None) -> int:
-    """Runs a command; returns the exit status, see `endings`."""
+    """Run a command and return its exit status, see `exit_codes`."""
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
@@ -57,6 +57,9 @@ def main(args: list[str] | None = None) -> int:
             from nlvideo import cli
 
             cli.VideoCLI(args)
+    except KeyboardInterrupt:
+        print("nlvideo: interrupted", file=sys.stderr)
+        return 130
     except Exception as error:
         end = exit_code(error)
         if end is None or os.environ.get("NLVIDEO_DEBUG"):

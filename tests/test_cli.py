@@ -236,3 +236,12 @@ def test_wandb_runs_offline_in_the_runs_folder(tiny, tmp_path, monkeypatch):
     arguments = ["--trainer.logger=WandbLogger", f"--runs_dir={tmp_path}", "--name=logged", "--trainer.max_epochs=1"]
     assert main(["fit", *tiny, *arguments]) == 0
     assert list((tmp_path / "logged" / "wandb").glob("offline-run-*"))
+
+
+def test_an_interrupt_outside_of_a_training_is_a_line(monkeypatch, capsys):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nlvideo.predict_cli.main", interrupt)
+    assert main(["predict"]) == 130
+    assert capsys.readouterr().err == "nlvideo: interrupted\n"
