@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from network import PytorchvideoNonLocal
+from network import Pytorchvideo
 from pytorchvideo.data.encoded_video import EncodedVideo
 from rich.table import Table
 from torch import Tensor, nn
@@ -116,7 +116,7 @@ def networks(options: argparse.Namespace) -> tuple[ResNet3d, ResNet3d]:
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):  # blocks start as the identity: give them something to say
             nn.init.uniform_(module.weight, 0.5, 1.0)
-    blocks = Insert(PytorchvideoNonLocal, options.at)
+    blocks = Insert(Pytorchvideo, options.at)
     theirs = ResNet3d(options.arch, options.depth, width=options.width, after=blocks).eval()
     theirs.load_state_dict({name.replace(".after.", ".after.block."): v for name, v in net.state_dict().items()})
     return net.to(options.device), theirs.to(options.device)
