@@ -159,6 +159,8 @@ class VideoData(LightningDataModule):
         return self.failures.in_epoch if self.failures else 0
 
     def setup(self, stage: str) -> None:
+        if self.reading["decoder"] == "torchcodec_cuda" and self.num_workers:
+            raise ValueError("data.num_workers: expected 0 for torchcodec_cuda: worker processes cannot use the GPU")
         check_decoder(self.reading["decoder"])
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}[stage]
         self.samples |= {split: self.splits.read(split) for split in needed}
@@ -267,7 +269,8 @@ class VideoData(LightningDataModule):
 
     def _workers(self) -> dict[str, int | bool]:
         workers = {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
-        return {**workers, "pin_memory": torch.cuda.is_available()}
+        on_cpu = self.reading["decoder"] != "torchcodec_cuda"
+        return {**workers, "pin_memory": on_cpu and torch.cuda.is_available()}
 
 
 def at_least(lowest: int, **options: int | None) -> None:

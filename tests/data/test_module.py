@@ -128,6 +128,7 @@ def test_class_names_and_preprocessing(folder):
         ({"num_classes": 0}, r"data\.num_classes: expected at least 1, got 0"),
         ({"eval_short_side": 0}, r"data\.eval_short_side: expected at least 1, got 0"),
         ({"test_crop_size": -1}, r"data\.test_crop_size: expected at least 1, got -1"),
+        ({"decoder": "torchcodec_cuda", "num_workers": 2}, r"data\.num_workers: expected 0 for torchcodec_cuda"),
         ({"num_workers": -1}, r"data\.num_workers: expected at least 0, got -1"),
         ({"crop_padding": -1}, r"data\.crop_padding: expected at least 0, got -1"),
         ({"decode_timeout": -1.0}, r"data\.decode_timeout: expected a positive number, got -1"),
