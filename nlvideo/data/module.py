@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any, Literal
 
 import torch
@@ -10,7 +11,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from nlvideo.data.clips import Clips, ClipTransform, CutClips, collate_clips
+from nlvideo.data.clips import Clips, ClipTransform, CutClips
 from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, collate_readable
 from nlvideo.data.failures import Failures
 from nlvideo.data.flip_labels import flip_table, flipped_labels
@@ -18,7 +19,7 @@ from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.mixup import mix_batch
 from nlvideo.data.protocols import PROTOCOLS, find_protocol
-from nlvideo.data.samplers import ResumableDistributedSampler, SeededDataset, TrainLoader
+from nlvideo.data.samplers import TrainLoader
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.splits import Splits
 from nlvideo.data.train_dataset import TrainClips
@@ -144,14 +145,9 @@ class VideoData(LightningDataModule):
     @property
     def preprocessing(self) -> dict[str, int | float | str | None]:
         """How a clip was cut when the network was trained: what `predict` has to repeat."""
-        return {
-            "clip_frames": self.clip_sampling.num_frames,
-            "frame_interval": self.clip_sampling.frame_interval,
-            "kind": self.clip_sampling.kind,
-            "target_fps": self.clip_sampling.target_fps,
-            "short_side": self.eval_short_side,
-            "crop_size": self.test_crop_size,
-        }
+        sampling = asdict(self.clip_sampling)
+        frames = {"clip_frames": sampling.pop("num_frames"), **sampling}
+        return {**frames, "short_side": self.eval_short_side, "crop_size": self.test_crop_size}
 
     @property
     def num_failed(self) -> int:
@@ -164,8 +160,8 @@ class VideoData(LightningDataModule):
         check_decoder(self.reading["decoder"])
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",)}[stage]
         self.samples |= {split: self.splits.read(split) for split in needed}
-        rank, num_ranks = self._ranks()
-        if rank == 0:
+        ranks = self._ranks()
+        if ranks["rank"] == 0:
             first = self.samples[needed[0]]
             rank_zero_info(summarize_decoders((sample.path for sample in first), self.reading["decoder"]))
         if stage != "fit":
@@ -173,11 +169,10 @@ class VideoData(LightningDataModule):
         num_videos = len(self.samples["train"])
         if self.splits.part is not None:
             rank_zero_info(f"{len(self.samples['val'])} videos are held out for validation, {num_videos} are left")
-        if (most := num_videos * self.repeats) < self.batch_size * num_ranks:
-            processes = f" in each of {num_ranks} processes" if num_ranks > 1 else ""
+        if (most := num_videos * self.repeats // ranks["num_ranks"]) < self.batch_size:
             raise ValueError(
-                f"{self.splits.sources['train']}: {num_videos} videos do not fill one batch{processes}; set "
-                f"data.batch_size to at most {most // num_ranks} (it is {self.batch_size})"
+                f"{self.splits.sources['train']}: {num_videos} videos do not fill one batch on each device; set "
+                f"data.batch_size to at most {most} (it is {self.batch_size})"
             )
         if self.flip == "labels":
             rank_zero_info(flip_table(self.class_names))
@@ -201,22 +196,11 @@ class VideoData(LightningDataModule):
         self.failures = dataset.failures
         self.in_progress.append(dataset.in_progress)
         num_videos = self.batch_size // self.repeats
-        rank, num_ranks = self._ranks()
-        order = ResumableDistributedSampler(len(dataset), num_videos, seed=self.seed, rank=rank, num_ranks=num_ranks)
-        return TrainLoader(
-            SeededDataset(dataset),
-            failures=self.failures,
-            sampler=order,
-            batch_size=num_videos,
-            collate_fn=collate_clips,
-            # A worker may wait in vain for each video of a batch, and no longer.
-            timeout=self.reading["timeout"] * (num_videos + 1) if self.num_workers else 0,
-            **self._workers(),
-        )
+        return TrainLoader(dataset, num_videos, seed=self.seed, **self._ranks(), **self._workers())
 
-    def _ranks(self) -> tuple[int, int]:
-        """Return this process's rank and the number of processes."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+    def _ranks(self) -> dict[str, int]:
+        rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return {"rank": rank, "num_ranks": num_ranks}
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader("val")
@@ -231,9 +215,9 @@ class VideoData(LightningDataModule):
     def views(self, split: str) -> dict[str, ViewSpec]:
         """Return by level the views by which an evaluation of ``val`` or ``test`` judges a video."""
         clip = {"clip": ViewSpec(slice(0, 1), self.crop_size)}
+        protocol = PROTOCOLS[self.protocol]
         if split == "val":
             return clip
-        protocol = PROTOCOLS[self.protocol]
         crop = None if protocol.offsets is None else self.test_crop_size
         trained_crop = self.crop_size if protocol.slides else None
         return {**clip, "video": ViewSpec(slice(1, None), crop, self.num_crops, self.protocol, trained_crop)}
@@ -259,10 +243,9 @@ class VideoData(LightningDataModule):
             self.samples[split], sampling=self.clip_sampling, short_side=self.eval_short_side, **clips, **self.reading
         )
         self.in_progress.append(dataset.in_progress)
-        rank, num_ranks = self._ranks()
         num_views = 1 if split == "val" else self.num_clips * self.num_crops
         num_videos = self.eval_batch_size or max(self.batch_size // num_views, 1)
-        batches = EvalBatchSampler(len(dataset), num_videos, skipped=skipped, rank=rank, num_ranks=num_ranks)
+        batches = EvalBatchSampler(len(dataset), num_videos, skipped=skipped, **self._ranks())
         # One video may have a thousand frames: a worker reads no further ahead than the next batch.
         ahead = {"prefetch_factor": 1} if self.num_workers else {}
         return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from nlvideo.data.clips import Clips, CutClips
-from nlvideo.data.failures import Failures, TooManyFailuresError
+from nlvideo.data.clips import Clips, CutClips, collate_clips
+from nlvideo.data.failures import TooManyFailuresError
+from nlvideo.data.train_dataset import TrainClips
 
 ORDER, SAMPLE, STEP = range(3)  # what a seed is for: the same numbers never give the same draws twice
 
@@ -99,9 +100,20 @@ class TrainLoader(DataLoader):
 
     sampler: ResumableDistributedSampler
 
-    def __init__(self, dataset: SeededDataset, *, failures: Failures, sampler: ResumableDistributedSampler, **options):
-        super().__init__(dataset, sampler=sampler, **options)
-        self.failures = failures
+    def __init__(
+        self, dataset: TrainClips, batch_size: int, *, seed: int, rank: int, num_ranks: int, num_workers: int, **options
+    ):
+        super().__init__(
+            SeededDataset(dataset),
+            batch_size,
+            sampler=ResumableDistributedSampler(len(dataset), batch_size, seed=seed, rank=rank, num_ranks=num_ranks),
+            collate_fn=collate_clips,
+            num_workers=num_workers,
+            # A worker may wait in vain for each video of a batch, and no longer.
+            timeout=dataset.timeout * (batch_size + 1) if num_workers else 0,
+            **options,
+        )
+        self.failures = dataset.failures
         self._batches_given = 0
 
     def __iter__(self) -> Iterator[Clips | list[CutClips]]:

@@ -120,7 +120,7 @@ def test_class_names_and_preprocessing(folder):
         ({"num_classes": 1}, r"train\.csv, line 3: label '1'"),
         ({"num_classes": 3}, r"classes\.txt: 2 class names, but data\.num_classes is 3"),
         ({"train": None}, r"data\.train: not given; set it to a manifest"),
-        ({"batch_size": 7}, r"train\.csv: 6 videos do not fill one batch; set data\.batch_size"),
+        ({"batch_size": 7}, r"train\.csv: 6 videos do not fill one batch on each device; set data\.batch_size"),
         ({"batch_size": 0}, r"data\.batch_size: expected at least 1, got 0"),
         ({"batch_size": 4, "repeats": 3}, r"data\.batch_size: expected a multiple of data\.repeats 3, got 4"),
         ({"short_side": (48, 64)}, r"data\.short_side: expected two rising lengths of at least the crop of 64"),
