@@ -53,9 +53,7 @@ class DecordReader(Reader):
     def chunks(self, numbers: list[int], box: Box | None) -> Iterator[Tensor]:
         for first in range(0, len(numbers), CHUNK):
             frames = self._batch(numbers[first : first + CHUNK]).permute(0, 3, 1, 2)  # [n, 3, H, W]
-            yield (
-                frames if box is None else frames[:, :, box.top : box.top + box.height, box.left : box.left + box.width]
-            )
+            yield frames if box is None else frames[(..., *box.slices)]
 
     def _batch(self, numbers: list[int]) -> Tensor:
         """Return frames, uint8 [n, H, W, 3]."""
