@@ -142,7 +142,7 @@ class NonLocal(Block):
         pooled = x if self.pool_after_projection else self._pool(x)  # (B, C, T, H, W)
         value = self._keys(self.conv_g, pooled)  # (B*G, M, D)
         n, m = x[:, 0].numel() // value.shape[0], value.shape[1]
-        theta_on_keys, out_on_values = self._cheapest_order(n, m)
+        theta_on_keys, out_on_values = function.cheapest_order(n, m, self.channels, value.shape[2])
         if out_on_values:
             value = linear(value, self.conv_out.weight.flatten(1))  # (B*G, M, C)
         if function.additive:
@@ -197,27 +197,6 @@ class NonLocal(Block):
         """w . [theta_i, phi_j] = a_i + b_j: (B*G, N, D), (B*G, M, D) -> a (B*G, N), b (B*G, M)."""
         w_theta, w_phi = self.conv_concat.weight.flatten().chunk(2)  # (D), (D)
         return linear(query, w_theta[None])[..., 0], linear(key, w_phi[None])[..., 0]
-
-    def _cheapest_order(self, n: int, m: int) -> tuple[bool, bool]:
-        """Return whether theta is applied to the keys and conv_out to the values, whichever takes fewer multiply-adds.
-
-        Both are linear and there are fewer keys than queries, so the products of matrices may be taken in another order
-        than the paper's. Theta goes onto the keys only together with conv_out, through a matrix N x M that is smaller
-        than x: else another order is cheaper.
-        """
-        function, c, d = ops.PAIRWISE[self.pairwise], self.channels, self.conv_g.out_channels
-        if ops.explicit_forms_required():
-            return False, False
-        embeds = function.embeds and not function.additive
-        d_query = d if function.embeds else c
-        theta = n * c * d if embeds else 0
-        costs = {
-            (False, False): theta + function.multiply_adds(n, m, d_query, d) + n * c * d,
-            (False, True): theta + function.multiply_adds(n, m, d_query, c) + m * c * d,
-        }
-        if embeds:
-            costs[True, True] = 2 * m * c * d + 2 * n * m * c
-        return min(costs, key=costs.get)
 
     def _keys(self, conv: nn.Module, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> (B*G, M, D), where x is pooled already or, with `pool_after_projection`, not yet."""

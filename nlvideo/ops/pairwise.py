@@ -67,6 +67,25 @@ class PairwiseFunction:
             scores = reference.inner_products(query, key, key_bias)  # (B, N, M)
             return self.normalise(scores if scale == 1 else scale * scores)  # (B, N, M)
 
+    def cheapest_order(self, n: int, m: int, c: int, d: int) -> tuple[bool, bool]:
+        """Return whether a block applies theta to its keys, and W_z to its values, for the fewest multiply-adds.
+
+        Theta (C to D) and W_z (D to C) are linear, so they may move over to the M keys and values, which are fewer than
+        the N queries if subsampled. Theta moves only together with W_z, through a matrix N x M in memory, and only if
+        M <= 2 C, so the matrix is at most twice the size of x. Within `explicit_forms` neither moves.
+        """
+        if explicit_forms_required():
+            return False, False
+        projects = self.embeds and not self.additive  # scores of an additive function take a product with a vector
+        theta, d_query = n * c * d if projects else 0, d if self.embeds else c
+        costs = {
+            (False, False): theta + self.multiply_adds(n, m, d_query, d) + n * c * d,
+            (False, True): theta + self.multiply_adds(n, m, d_query, c) + m * c * d,
+        }
+        if projects and m <= 2 * c:
+            costs[True, True] = 2 * m * c * d + 2 * n * m * c
+        return min(costs, key=costs.get)
+
     def _check(self, scale: float) -> None:
         if not self.scales and scale != 1:
             raise ValueError(f"scale {scale}: this pairwise function has no softmax to scale the scores of")

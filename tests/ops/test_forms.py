@@ -1,5 +1,7 @@
 """The rule that chooses a form, and its words."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -64,3 +66,29 @@ def test_explain():
     assert "multiply-adds against" in lines[2]
     assert "(not considered, as on a CPU)" in ops.explain(((1, 9, 4),) * 3, F32, "mps")
     assert f"at most {LIMITS['cpu'].explicit_bytes / MIB:.1f} MiB" in ops.explain(((1, 9, 4),) * 3)
+
+
+@pytest.mark.parametrize(
+    ("pairwise", "sizes", "order"),  # N, M, C, D
+    [
+        ("embedded_gaussian", (784, 196, 1024, 512), (True, True)),
+        ("embedded_gaussian", (784, 784, 1024, 512), (False, False)),
+        ("embedded_gaussian", (3136, 784, 512, 256), (False, False)),
+        ("dot_product", (784, 196, 1024, 512), (True, True)),
+        ("dot_product", (3136, 784, 512, 256), (False, True)),
+        ("gaussian", (784, 196, 1024, 512), (False, True)),
+        ("concatenation", (3136, 784, 512, 256), (False, True)),
+    ],
+)
+def test_a_block_takes_the_cheapest_order_of_its_products(pairwise, sizes, order):
+    assert ops.PAIRWISE[pairwise].cheapest_order(*sizes) == order
+    with ops.explicit_forms():
+        assert ops.PAIRWISE[pairwise].cheapest_order(*sizes) == (False, False)
+
+
+@pytest.mark.parametrize("pairwise", ops.PAIRWISE)
+def test_theta_moves_only_through_a_matrix_of_about_the_size_of_x(pairwise):
+    for c, d in ((512, 256), (512, 512), (512, 64)):
+        for n, m in itertools.product((16, 256, 4096, 65_536), repeat=2):
+            theta_on_keys, _ = ops.PAIRWISE[pairwise].cheapest_order(n, m, c, d)
+            assert not theta_on_keys or m <= 2 * c

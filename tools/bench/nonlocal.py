@@ -118,7 +118,7 @@ def main() -> None:
     output = args.output or Path("results") / f"nonlocal_{args.device}.csv"
     output.parent.mkdir(parents=True, exist_ok=True)
     table.assign(**about, command=shlex.join(["python", *sys.argv])).to_csv(output, index=False, float_format="%.2f")
-    print("forward and backward; MB beyond the inputs at the peak;", *about.values(), sep=", ")
+    print("forward and backward; MB beyond the inputs at the peak", *about.values(), sep=", ")
     print(table.to_string(index=False, na_rep="", float_format="{:,.2f}".format))
 
 
