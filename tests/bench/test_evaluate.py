@@ -37,7 +37,7 @@ def video(tmp_path):
 
 def test_ours_scores_as_the_peers_pipeline(bench, video):
     (line,) = [line for line in bench(video, *TINY).splitlines() if "nlvideo" in line and "nln      │ float32" in line]
-    assert float(line.split("│")[-2]) < 1e-4
+    assert float(line.split("│")[-2]) < 1e-5  # 1e-4 if one of them did not subsample
 
 
 def test_a_peer_that_fails_is_a_row_with_its_error(bench, video, monkeypatch):

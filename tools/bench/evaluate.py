@@ -112,11 +112,12 @@ def views_of(protocol: str, options: argparse.Namespace) -> ViewSpec:
 def networks(options: argparse.Namespace) -> tuple[ResNet3d, ResNet3d]:
     """Ours, and one of pytorchvideo's blocks with the same weights."""
     torch.manual_seed(0)
-    net = ResNet3d(options.arch, options.depth, width=options.width, after=Insert(NonLocal, options.at)).eval()
+    ours = Insert(partial(NonLocal, init_std=None), options.at)  # the paper's start would add almost nothing
+    net = ResNet3d(options.arch, options.depth, width=options.width, after=ours).eval()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm3d):  # blocks start as the identity: give them something to say
             nn.init.uniform_(module.weight, 0.5, 1.0)
-    blocks = Insert(Pytorchvideo, options.at)
+    blocks = Insert(partial(Pytorchvideo, subsample=True), options.at)
     theirs = ResNet3d(options.arch, options.depth, width=options.width, after=blocks).eval()
     theirs.load_state_dict({name.replace(".after.", ".after.block."): v for name, v in net.state_dict().items()})
     return net.to(options.device), theirs.to(options.device)

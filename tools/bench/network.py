@@ -24,11 +24,16 @@ from nlvideo.models import Insert, ResNet3d
 
 
 class Pytorchvideo(Block):
-    """pytorchvideo's block as one of ours, without subsampling."""
+    """pytorchvideo's block as one of ours."""
 
-    def __init__(self, channels: int, *, pairwise: str = "embedded_gaussian"):
+    def __init__(self, channels: int, *, pairwise: str = "embedded_gaussian", subsample: bool = False):
         super().__init__(channels)
-        self.block = create_nonlocal(dim_in=channels, dim_inner=channels // 2, instantiation=INSTANTIATION[pairwise])
+        self.block = create_nonlocal(
+            dim_in=channels,
+            dim_inner=channels // 2,
+            pool_size=(1, 2, 2) if subsample else (1, 1, 1),
+            instantiation=INSTANTIATION[pairwise],
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block(x)
