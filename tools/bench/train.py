@@ -11,15 +11,11 @@ logits are compared first. In turns, so that whatever else the machine does fall
 
 import argparse
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from statistics import median
 
 import torch
-from measure import median_seconds, peak_bytes
+from measure import Call, median_seconds, peak_bytes
 from pytorchvideo.layers.nonlocal_net import create_nonlocal
 from pytorchvideo.models.resnet import create_resnet
 from rich.table import Table
@@ -48,6 +44,15 @@ class Form:
     fused: bool = False
     recomputed: tuple[str, ...] = ()
     compiled: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: what is timed, or the error that kept it from running."""
+
+    name: str
+    call: Call | None = None
+    error: Exception | None = None
 
 
 FORMS = [
@@ -96,7 +101,7 @@ def copy_weights(source: ResNet3d, target: nn.Module) -> None:
 
 def step(
     net: nn.Module, optimizer: torch.optim.Optimizer, video: Tensor, label: Tensor, bfloat16: bool = False
-) -> Callable[[], None]:
+) -> Call:
     def run() -> None:
         optimizer.zero_grad()
         with torch.autocast(video.device.type, dtype=torch.bfloat16, enabled=bfloat16):
@@ -107,7 +112,7 @@ def step(
     return run
 
 
-def our_step(form: Form, options: argparse.Namespace, video: Tensor, label: Tensor) -> Callable[[], None]:
+def our_step(form: Form, options: argparse.Namespace, video: Tensor, label: Tensor) -> Call:
     net = ours(options)
     if form.channels_last:
         net.to(memory_format=torch.channels_last_3d)
@@ -116,19 +121,9 @@ def our_step(form: Form, options: argparse.Namespace, video: Tensor, label: Tens
         compile_blocks(net)
     activation_checkpoint_stages(net, form.recomputed)
     optimizer = Optimizer(lr=0.01, fused=form.fused).build(net, options.batch)
-    return step(net, optimizer, video, label, form.bfloat16)
-
-
-def cpu_seconds(calls: list[Callable[[], None]], repeats: int) -> list[float]:
-    """Median processor time of each call."""
-    rounds = []
-    for _ in range(repeats + 1):
-        clocks = [time.process_time()]
-        for call in calls:
-            call()
-            clocks.append(time.process_time())
-        rounds.append([after - before for before, after in pairwise(clocks)])
-    return [median(seconds) for seconds in zip(*rounds[1:], strict=True)]  # the first is a warm-up
+    call = step(net, optimizer, video, label, form.bfloat16)
+    call()  # raises here if it does not train
+    return call
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -155,6 +150,27 @@ def main() -> None:
     label = torch.randint(400, (options.batch,), generator=generator)
     video, label = video.to(options.device), label.to(options.device)
 
+    if options.cpu_time:
+        torch.set_num_threads(1)
+    rows: list[Row] = []
+    try:
+        rows.append(Row("pytorchvideo, float32", their_step(options, video, label)))
+    except Exception as error:  # a peer that does not run on these libraries is a row
+        rows.append(Row("pytorchvideo, float32", error=error))
+    for form in [*FORMS, COMPILED] if options.compile else FORMS:
+        try:
+            rows.append(Row(form.name, our_step(form, options, video, label)))
+        except Exception as error:  # as of a fused optimizer on a device that has none
+            rows.append(Row(form.name, error=error))
+
+    calls = [row.call for row in rows if row.call is not None]
+    times = median_seconds(calls, repeats=options.repeats, device=options.device, cpu_time=options.cpu_time)
+    seconds = dict(zip(calls, times, strict=True))
+    console().print(results_table(rows, seconds, options))
+
+
+def their_step(options: argparse.Namespace, video: Tensor, label: Tensor) -> Call:
+    """Return a step of pytorchvideo's network, once its logits are known to be ours."""
     reference, net = theirs(options), ours(options)
     copy_weights(net, reference)
     with torch.no_grad():
@@ -162,34 +178,32 @@ def main() -> None:
     difference = (given - expected).norm() / expected.norm()
     print(f"logits differ from those of pytorchvideo's network by {difference:.1g}, relative to their norm")
     sgd = torch.optim.SGD(reference.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4)
-    names = ["pytorchvideo, float32"]
-    calls = [step(reference.train(), sgd, video, label)]
-    for form in [*FORMS, COMPILED] if options.compile else FORMS:
-        names.append(form.name)
-        calls.append(our_step(form, options, video, label))
+    call = step(reference.train(), sgd, video, label)
+    call()  # raises here if it does not train
+    return call
 
-    if options.cpu_time:
-        torch.set_num_threads(1)
-        seconds = cpu_seconds(calls, options.repeats)
-    else:
-        seconds = median_seconds(calls, repeats=options.repeats, device=options.device)
-    peaks = [peak_bytes(call, device=options.device) for call in calls]
+
+def results_table(rows: list[Row], seconds: dict[Call, float], options: argparse.Namespace) -> Table:
     table = Table("", "clips/s", "ms a step", "× pytorchvideo", "× nlvideo, float32", "peak MB of a step")
     blocks = "" if options.at == "none" else f" with {options.at}"
     table.title = (
         f"{options.arch} R{options.depth}{blocks}, {options.batch} clips of {options.frames} x {options.size} x "
         f"{options.size}, {options.device}, {torch.get_num_threads()} threads{', CPU time' * options.cpu_time}"
     )
-    for name, each, peak in zip(names, seconds, peaks, strict=True):
+    bases = [seconds.get(row.call) for row in rows[:2]]
+    for row in rows:
+        if row.call is None:
+            table.add_row(row.name, f"{type(row.error).__name__}: {row.error}")
+            continue
+        its = seconds[row.call]
         table.add_row(
-            name,
-            f"{options.batch / each:.2f}",
-            f"{1000 * each:.0f}",
-            f"{seconds[0] / each:.2f}",
-            f"{seconds[1] / each:.2f}",
-            f"{peak / 1e6:.0f}",
+            row.name,
+            f"{options.batch / its:.2f}",
+            f"{1000 * its:.0f}",
+            *(f"{base / its:.2f}" if base else "" for base in bases),
+            f"{peak_bytes(row.call, device=options.device) / 1e6:.0f}",
         )
-    console().print(table)
+    return table
 
 
 if __name__ == "__main__":
