@@ -28,8 +28,9 @@ def bench(monkeypatch, capfd, one_thread):
 def test_each_form_and_the_peer_is_a_row(bench):
     printed = bench()
     assert "USDT" not in printed
-    rows = [line.split("│")[1:-1] for line in printed.splitlines() if line.count("│") == 7]
-    assert len(rows) >= 8
+    lines = [line.split("│")[1:-1] for line in printed.splitlines() if line.count("│") == 7]
+    rows = [line for line in lines if line[1].strip()]  # a long name goes on in the next line
+    assert len(rows) == 8
     assert rows[0][0].strip() == "pytorchvideo, float32"
     for _, clips_per_s, _, _, _, peak in rows:
         assert float(clips_per_s) > 0
