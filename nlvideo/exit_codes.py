@@ -1,4 +1,4 @@
-"""How a command ends: its exit status and its last line. What users can mend, or need to know, is one line.
+"""Exit status and last line of a command: an exception that users can mend, or need to know of, is one line.
 
 0     done, or nothing left to do
 1     failed
@@ -14,11 +14,11 @@ LOST = re.compile(r"gloo|Connection (closed|reset) by|NCCL|ProcessGroup|Timed ou
 
 
 class AlreadyFinished(Exception):  # noqa: N818, it is no error
-    """A run has nothing left to train."""
+    """Raised if a run has nothing left to train."""
 
 
 class Stopped(Exception):  # noqa: N818, it is no error
-    """Signal `signum` has stopped a run."""
+    """Raised if signal `signum` has stopped a run."""
 
     def __init__(self, signum: int, message: str):
         super().__init__(message)
@@ -31,7 +31,7 @@ class ExitCode(NamedTuple):
 
 
 def exit_code(error: Exception) -> ExitCode | None:
-    """None where the error is a bug, which shows its trace."""
+    """Return how a command ends with this error, or None if it is a bug, which shows its trace."""
     message = str(error)
     if isinstance(error, AlreadyFinished | Stopped):
         from lightning.pytorch.utilities import rank_zero_only  # late: `nlvideo --help` needs no Lightning
@@ -50,7 +50,7 @@ def exit_code(error: Exception) -> ExitCode | None:
 
 
 def _last_word(message: str) -> str:
-    """A DataLoader's worker sends it with its stack trace before it."""
+    """Return a message without the stack trace that a DataLoader's worker puts before it."""
     if "Original Traceback" in message:
         return message.strip().rpartition("\n")[2].partition(": ")[2]
     return message

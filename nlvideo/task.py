@@ -4,6 +4,7 @@ Letters: B videos of a batch, V views of a video, C = 3 channels, T frames, H x 
 """
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +24,26 @@ from nlvideo.models import Backbone
 from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
 from nlvideo.models.batch_norm import frozen_at_zero
 from nlvideo.models.compile import compile_blocks
-from nlvideo.training.loss import classification_loss, hits, weight_in_step
+from nlvideo.training.loss import TrainMeans, classification_loss, hits, weight_in_step
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import share_statistics, update_statistics
 from nlvideo.training.restore import ResumableSchedule, keep_settings
 from nlvideo.training.sanity_checks import refuse_short_clips
-from nlvideo.training.train_means import TrainMeans
 from nlvideo.training.trainer import is_last_step, stops_early
 
 
 class VideoClassifier(LightningModule):
-    """A network, its loss and its optimiser.
+    """A network, its loss and its optimizer.
 
     Training sees one view of a video. ``validate`` is clip level: one centred clip, one centre crop. ``test`` adds
-    video level: the softmax of `num_clips` x `num_crops` views is averaged, one vote a video. Both compute with
-    `inference_copy` of the network.
+    video level: the softmax of `num_clips` x `num_crops` views is averaged, one vote a video.
 
     Args:
         net: the network.
         optimizer: which one, and its settings.
         schedule: of the learning rate.
         label_smoothing: of the training loss.
-        mean: of the normalisation, in units of the full pixel range: (pixel / 255 - mean) / std. A number, or one for
-            each of R, G and B.
+        mean: of the normalisation (pixel / 255 - mean) / std. A number, or one for each of R, G and B.
         std: of the normalisation.
         views_per_forward: an evaluation runs at most so many views through the network at once: bounds memory.
         inference_dtype: dtype in which ``validate`` and ``test`` compute, whatever trainer.precision is; bfloat16 is
@@ -53,14 +51,14 @@ class VideoClassifier(LightningModule):
             stay float32. ``auto`` measures some videos first and takes bfloat16 if it is faster and gives each of them
             the same top-1. Validations within ``fit`` compute as its training does, in trainer.precision.
         keep_view_scores: a test writes the scores of each view to the predictions file, not only their mean.
-        init_from: a file whose weights the network starts from, wherever names and shapes agree: a checkpoint of
-            nlvideo, or another codebase's file as `nlvideo.checkpoint.convert` reads it.
+        init_from: file whose weights the network starts from, wherever names and shapes agree: ours or, see
+            `nlvideo.checkpoint.convert`, another codebase's.
         precise_bn: when training ends, compute the statistics of batch norms anew from so many training batches (all
             if there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the running averages.
-        channels_last: the memory layout in which bf16 convolutions are fastest: channels of a place side by side.
+        channels_last: memory layout in which bf16 convolutions are fastest.
         compile: torch.compile, in training. The first steps take minutes.
-        activation_checkpoint_stages: of these stages the backward pass computes activations once more in place of
-            keeping them: less memory, and more time. [res2, res3] have the largest maps.
+        activation_checkpoint_stages: stages whose activations the backward pass computes once more: less memory, more
+            time. [res2, res3] have the largest maps.
     """
 
     def __init__(
@@ -220,7 +218,7 @@ class VideoClassifier(LightningModule):
 
     @property
     def step_clips(self) -> int:
-        """Clips that one step of the optimiser sees: over all processes and accumulated batches."""
+        """Clips that one step of the optimizer sees: over all processes and accumulated batches."""
         return self.trainer.datamodule.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
     def configure_optimizers(self) -> dict[str, Any]:
@@ -232,9 +230,8 @@ class VideoClassifier(LightningModule):
         clips_in_mixed_precision = bool(self.trainer.gradient_clip_val) and "mixed" in self.trainer.precision
         optimizer = self.optimizer.build(self.net, self.step_clips, clips_in_mixed_precision=clips_in_mixed_precision)
         keep_settings(optimizer)
-        scheduler = ResumableSchedule(
-            optimizer, lambda step: self.schedule.multiplier(step, num_steps, steps_per_epoch)
-        )
+        multiplier = partial(self.schedule.multiplier, num_steps=num_steps, steps_per_epoch=steps_per_epoch)
+        scheduler = ResumableSchedule(optimizer, multiplier)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -248,7 +245,6 @@ class VideoClassifier(LightningModule):
         checkpoint["train_sums"] = self.trainer.strategy.reduce(self.train_means.sums(), reduce_op="sum").tolist()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        path = Path(str(self.trainer.ckpt_path))
-        checkpoints.check_same_network(self.net, checkpoint, path)
+        checkpoints.check_same_network(self.net, checkpoint, Path(str(self.trainer.ckpt_path)))
         if self.trainer.state.fn == "fit" and self.trainer.is_global_zero:
             self.train_means.restore(checkpoint["train_sums"])

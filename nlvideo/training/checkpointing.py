@@ -12,6 +12,7 @@ moments Lightning goes on by itself. Order and random draws need no keeping, see
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from nlvideo.exit_codes import Stopped
 from nlvideo.training.checkpoint_io import AtomicIO
 from nlvideo.training.finite import FiniteLoss
-from nlvideo.training.host_group import HostGroup, PendingMax
+from nlvideo.training.host_group import HostGroup
 from nlvideo.training.signals import StopSignals
 from nlvideo.training.trainer import is_last_step
 
@@ -51,7 +52,7 @@ class PreemptionCheckpoint(Checkpoint):
         self._epoch_ended = False
         self._ended = False  # the weights are the final ones
         self._resumed_step = 0
-        self._pending: PendingMax | None = None  # what the processes said at the end of the step before
+        self._pending: Callable[[], list[int]] | None = None  # what the processes said at the end of the step before
         self._stopping = 0  # the signal that all processes follow
 
     @property
@@ -172,7 +173,7 @@ class PreemptionCheckpoint(Checkpoint):
         self._pending = mine
         if known is None:
             return False
-        due, self._stopping = known.wait()
+        due, self._stopping = known()
         return bool(due)
 
     def _save(self, trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""Learning curves of a run. matplotlib only, without a screen."""
+"""Learning curves of a run."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 
 
 def plot_curves(metrics_csv: Path, png: Path) -> None:
-    """Loss and accuracy of a run over its epochs, from Lightning's metrics.csv."""
+    """Draw loss and accuracy of a run over its epochs, from its metrics.csv."""
     table = pd.read_csv(metrics_csv)
     panels = {
         "loss": {"train/loss_epoch": "training", "val/clip_loss": "validation, clip level"},

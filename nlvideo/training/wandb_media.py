@@ -1,4 +1,4 @@
-"""What a logger that takes pictures and tables gets beside numbers, as W&B's does.
+"""Pictures and tables for loggers that take them, as W&B's does.
 
 Letters: C = 3 channels, T frames, H x W pixels, K classes.
 """
@@ -22,8 +22,8 @@ SHOWN_PAIRS = 20
 
 
 class WandbMedia(Callback):
-    """The cost of the network's stages when a training starts; after each validation some clips with their labels and
-    predictions; the confusion matrix when a training or a test ends.
+    """Logs what the network's stages cost when a training starts, some clips with their labels and predictions after
+    each validation, and the confusion matrix when a training or a test ends.
 
     Args:
         num_clips: examples, spread evenly over the validation videos.
@@ -97,12 +97,12 @@ class WandbMedia(Callback):
 
 
 def _loggers(trainer: Trainer) -> list[Logger]:
-    """Of the process that writes."""
+    """Return the loggers that take pictures, in the process that writes."""
     return [logger for logger in trainer.loggers if trainer.is_global_zero and hasattr(logger, "log_image")]
 
 
 def strip(video: Tensor) -> np.ndarray:
-    """Some frames of a clip side by side: uint8 [C, T, H, W] -> uint8 [h, n * w, C]."""
+    """Put some frames of a clip side by side: uint8 [C, T, H, W] -> uint8 [h, n * w, C]."""
     steps = torch.linspace(0, video.shape[1] - 1, min(STRIP_FRAMES, video.shape[1])).round().long()
     frames = video[:, steps].transpose(0, 1).float()  # (n, C, H, W)
     scale = min(1.0, STRIP_PIXELS / max(frames.shape[2:]))
