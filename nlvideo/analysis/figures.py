@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
 
+from nlvideo.analysis.geometry import Grid
 from nlvideo.analysis.maps import AttentionMap
 from nlvideo.files import replacing
 
@@ -83,8 +84,11 @@ def save_strips(maps: Sequence[AttentionMap], frames: np.ndarray, path: Path) ->
             if attention.query[0] == t:
                 axis.plot(attention.point[2], attention.point[1], "o", color=QUERY, markeredgecolor="black")
     for t, axis in enumerate(axes[0]):
-        axis.set_title(f"frame {_clip_frame(maps[0].key_grid.centre((t, 0, 0))[0], frames)}", fontsize=8)
-    figure.colorbar(image, ax=axes, label="weight of a position", shrink=0.8)
+        covered = _covered(maps[0].key_grid, t, frames)
+        several = f"s {covered[0]} to {covered[-1]}" if len(covered) > 1 else f" {covered[0]}"
+        axis.set_title(f"frame{several}", fontsize=8)
+    scale = matplotlib.cm.ScalarMappable(image.norm, HEAT)  # of its own, for the pictures are transparent
+    figure.colorbar(scale, ax=axes, label="weight of a position", shrink=0.8)
     figure.suptitle(f"{maps[0].block}: what each query (dot) draws on", fontsize=10)
     _save(figure, path)
 
@@ -132,16 +136,12 @@ def _show_heat(axis: Axes, attention: AttentionMap, t: int, frames: np.ndarray, 
     (_, top, left), (_, dy, dx) = grid.first, grid.step
     rows, columns = grid.size[1:]
     extent = (left - dx / 2, left + dx * (columns - 0.5), top + dy * (rows - 0.5), top - dy / 2)
-    frame = frames[_clip_frame(grid.centre((t, 0, 0))[0], frames)]
-    axis.imshow(frame.mean(axis=2), cmap="gray", vmin=0, vmax=255)  # without colours, which are the heat's
-    image = axis.imshow(
-        attention.weights[t].numpy(),
-        extent=extent,
-        cmap=HEAT,
-        vmin=min(float(attention.weights.min()), 0.0),
-        vmax=highest,
-        alpha=0.6,
-    )
+    covered = frames[_covered(grid, t, frames)].mean(axis=(0, 3))  # (H, W), without colours, which are the heat's
+    axis.imshow(covered, cmap="gray", vmin=0, vmax=255)
+    weights = attention.weights[t].numpy()  # (H', W')
+    limits = {"vmin": min(float(attention.weights.min()), 0.0), "vmax": highest}
+    alpha = 0.75 * np.clip(weights / max(highest, 1e-12), 0, 1)  # the frame shows through low weights
+    image = axis.imshow(weights, extent=extent, cmap=HEAT, alpha=alpha, **limits)
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
     return image
 
@@ -170,6 +170,12 @@ def _spread(numbers: list[int], keep: int) -> list[int]:
 
 def _clip_frame(t: float, frames: np.ndarray) -> int:
     return min(max(int(t), 0), len(frames) - 1)
+
+
+def _covered(grid: Grid, t: int, frames: np.ndarray) -> list[int]:
+    """Return the frames of the clip that belong to a frame of the map: one, or as many as are merged into it."""
+    centre, half = grid.centre((t, 0, 0))[0], (grid.step[0] - 1) / 2
+    return sorted({_clip_frame(number, frames) for number in np.arange(centre - half, centre + half + 0.5)})
 
 
 def _aspect(frames: np.ndarray) -> float:
