@@ -170,7 +170,7 @@ MINE = """
 from nlvideo.blocks import Block
 from nlvideo.models import ResNet3d
 
-class Double(Block):
+class TwiceTheClip(Block):
     def __init__(self, channels, *, kernel: tuple[int, int] = (1, 1)):
         super().__init__(channels)
         self.kernel = kernel
@@ -197,7 +197,7 @@ def test_a_module_that_the_user_names_is_trusted(mine, tmp_path, capsys, visitor
     import my_blocks
 
     path = tmp_path / "mine.ckpt"
-    block = partial(my_blocks.Double, kernel=(3, 1))
+    block = partial(my_blocks.TwiceTheClip, kernel=(3, 1))
     net = my_blocks.Net(arch="c2d", depth=[1, 1, 1, 1], num_classes=3, width=4, after=Insert(block, {"res3": 1}))
     write(net, path)
     # It is in sys.modules here, and yet not trusted.
@@ -213,8 +213,8 @@ def test_a_module_that_the_user_names_is_trusted(mine, tmp_path, capsys, visitor
 
 
 def test_a_command_line_names_blocks_of_an_imported_module(mine, tiny, capsys):
-    options = ["--model.net.after.block=Double", "--model.net.after.at=nl1", "--print_config"]
+    options = ["--model.net.after.block=TwiceTheClip", "--model.net.after.at=nl1", "--print_config"]
     with pytest.raises(SystemExit) as end:
         main(["fit", *tiny, "--import", "my_blocks", *options])
     assert end.value.code == 0
-    assert "class_path: my_blocks.Double" in capsys.readouterr().out
+    assert "class_path: my_blocks.TwiceTheClip" in capsys.readouterr().out
