@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nlvideo.blocks.dual_attention import DualBranches, TimeKernel
+from nlvideo.ops.inputs import AUTOCAST_DEVICES
 
 
 class Classifier(nn.Linear):
@@ -20,9 +21,7 @@ class Classifier(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         dtype, device = _at_least_float32(x), x.device.type
-        autocast_off = (
-            torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
-        )
+        autocast_off = torch.autocast(device, enabled=False) if device in AUTOCAST_DEVICES else nullcontext()
         with autocast_off:
             return F.linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 

@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+# Asked once: torch.compile cannot trace the question in torch 2.11.
+AUTOCAST_DEVICES = {name for name in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(name)}
+
 
 def checked_qkv(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return (B, N, D), (B, M, D), (B, M, E) in the dtype to compute in. Raise ValueError if they do not fit."""
@@ -48,7 +51,7 @@ def without_autocast(x: Tensor) -> AbstractContextManager:
 
 def _autocast_enabled(x: Tensor) -> bool:
     device = x.device.type
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return device in AUTOCAST_DEVICES and torch.is_autocast_enabled(device)
 
 
 def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
