@@ -3,14 +3,12 @@
 Shapes: B clips, C channels, T frames, H x W positions, K classes.
 """
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nlvideo.blocks.dual_attention import DualBranches, TimeKernel
-from nlvideo.ops.inputs import AUTOCAST_DEVICES
+from nlvideo.ops.inputs import without_autocast
 
 
 class Classifier(nn.Linear):
@@ -20,9 +18,8 @@ class Classifier(nn.Linear):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        dtype, device = _at_least_float32(x), x.device.type
-        autocast_off = torch.autocast(device, enabled=False) if device in AUTOCAST_DEVICES else nullcontext()
-        with autocast_off:
+        dtype = _at_least_float32(x)
+        with without_autocast(x):
             return F.linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
 
 
