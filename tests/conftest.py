@@ -97,11 +97,12 @@ def write_numbered():
 
 @pytest.fixture(scope="session")
 def encode():
-    """encode(path, num_frames, codec, its options, gop=.., times=.., **of the container): numbered frames in any
-    format; times in 1/3000 s, of 30 frames a second if they are left out."""
+    """encode(path, num_frames, codec, its options, gop=.., times=.., tags=.., **of the container): numbered frames in
+    any format; times in 1/3000 s, of 30 frames a second if they are left out."""
 
-    def write(path, num_frames, codec, options, *, gop=24, times=None, **container_options):
+    def write(path, num_frames, codec, options, *, gop=24, times=None, tags=None, **container_options):
         with av.open(str(path), "w", options=container_options) as container:
+            container.metadata.update(tags or {})
             stream = container.add_stream(codec, rate=30, options=options)
             stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
             stream.codec_context.gop_size = gop

@@ -4,7 +4,6 @@ It tells whether the frames of the file are exactly its samples in the order of 
 list cuts some away (``ffmpeg -ss .. -c copy`` writes those) or if the picture is stored rotated.
 """
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ MAX_HEADER = 1 << 26  # bytes; longer ones are not looked at
 FIRST_SAMPLES = 64  # enough to find the first one shown
 IDENTITY = (1 << 16, 0, 0, 0, 1 << 16)  # a, b, u, c, d of a display matrix that turns nothing
 MP4_CODECS = {"avc1": "h264", "avc3": "h264", "vp08": "vp8", "vp09": "vp9"}
+SEGMENT, TRACKS, TRACK_TYPE = b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\x83"  # ids of Matroska's elements
+CODEC_ID, VIDEO, PIXEL_WIDTH, PIXEL_HEIGHT, PROJECTION = b"\x86", b"\xe0", b"\xb0", b"\xba", b"\x76\x70"
 MATROSKA_CODECS = {"V_MPEG4/ISO/AVC": "h264", "V_VP8": "vp8", "V_VP9": "vp9"}
 
 
@@ -67,15 +68,32 @@ def read_header(path: Path) -> Header | None:
 
 
 def _matroska(start: bytes) -> Header | None:
-    cluster = start.find(b"\x1f\x43\xb6\x75")
-    codecs = re.findall(rb"\x86[\x80-\xa0](V_[\w/]+)", start[: max(cluster, 0)])
-    if len(codecs) != 1:
+    segment = dict(_elements(start)).get(SEGMENT, b"")
+    tracks = [dict(_elements(content)) for kind, content in _elements(dict(_elements(segment)).get(TRACKS, b""))]
+    videos = [track for track in tracks if track.get(TRACK_TYPE) == b"\x01"]
+    if len(videos) != 1:
         return None
-    codec = codecs[0].decode()
-    is_plain = b"\x76\x70" not in start[:cluster]  # no Projection, which may turn the picture
-    size = re.search(rb"\xb0(?:\x81(.)|\x82(..))\xba(?:\x81(.)|\x82(..))", start[:cluster], re.DOTALL)
-    width, height = [int.from_bytes(side, "big") for side in size.groups() if side] if size else (0, 0)
-    return Header(MATROSKA_CODECS.get(codec, codec), is_plain, (height, width) if size else None)
+    codec = videos[0].get(CODEC_ID, b"").rstrip(b"\0").decode("latin-1")
+    picture = dict(_elements(videos[0].get(VIDEO, b"")))
+    height, width = [int.from_bytes(picture.get(side, b""), "big") for side in (PIXEL_HEIGHT, PIXEL_WIDTH)]
+    is_plain = PROJECTION not in picture  # which may turn the picture
+    return Header(MATROSKA_CODECS.get(codec, codec), is_plain, (height, width) if height and width else None)
+
+
+def _elements(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield id and content of each EBML element (RFC 8794); the last one may be cut off."""
+    place = 0
+    while place < len(data) and data[place]:
+        id_end = place + 9 - data[place].bit_length()  # as many bytes as there are zero bits before the first one bit
+        if id_end >= len(data) or not data[id_end]:
+            return
+        length = 9 - data[id_end].bit_length()
+        number = int.from_bytes(data[id_end : id_end + length], "big")
+        size = number ^ 1 << 7 * length  # without the bit that marks the length
+        first = id_end + length
+        end = len(data) if size == (1 << 7 * length) - 1 else first + size  # all ones: to the end
+        yield data[place:id_end], data[first:end]
+        place = end
 
 
 def _boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:

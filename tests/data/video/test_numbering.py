@@ -42,6 +42,8 @@ FORMATS = {
     "intra_refresh.mp4": ("libx264", {"x264-params": "intra-refresh=1:bframes=0"}, {}),
     "vp8.webm": ("libvpx", VP8, {}),
     "vp9.webm": ("libvpx-vp9", VP9, {}),
+    # The name that the ffmpeg program gives its encoder holds the bytes of the id of Matroska's Projection.
+    "tagged.webm": ("libvpx-vp9", VP9, {"tags": {"ENCODER": "Lavc libvpx-vp9"}}),
     "vp9.mp4": ("libvpx-vp9", VP9, {}),
     "h264.avi": ("libx264", B, {}),
     "open_gop.ts": ("libx264", OPEN_GOP, {}),
