@@ -34,6 +34,7 @@ class DecodedVideo(NamedTuple):
     clips: Tensor  # [J, T] int64, places in `frames`: the centre clip of clip level, then those of video level
     label: int
     index: int  # row in the manifest
+    numbers: Tensor | None = None  # [n] int64, of `frames` in the video
 
 
 class EvalVideos(Dataset):
@@ -71,11 +72,11 @@ class EvalVideos(Dataset):
         path, label, _ = self.samples[index]
         try:
             with self.in_progress.reading(index):
-                frames, clips = run_with_timeout(self.timeout, read_eval_clips, path, **self.reading)
+                frames, clips, numbers = run_with_timeout(self.timeout, read_eval_clips, path, **self.reading)
         except DecodeError as error:
             log.warning("counted as missing: %s", error)
             return None
-        return DecodedVideo(frames, clips, label, index)
+        return DecodedVideo(frames, clips, label, index, numbers)
 
 
 def collate_readable(videos: Sequence[DecodedVideo | None]) -> list[DecodedVideo]:

@@ -50,14 +50,15 @@ def read_eval_clips(
     num_clips: int = 0,
     protocol: str = "uniform",
     decoder: Decoder = "auto",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return the frames of the centre clip and of `num_clips` clips of a test protocol, each frame once.
 
     Args:
         short_side: frames are resized to it as they are decoded; None leaves their size.
 
     Returns:
-        uint8 [n, C, H, W], and where in it the frames of each clip are, int64 [J, T] with J = 1 + num_clips.
+        uint8 [n, C, H, W]; where in it the frames of each clip are, int64 [J, T] with J = 1 + num_clips; and
+        their numbers in the video, int64 [n].
 
     Raises:
         DecodeError: if the video cannot be read.
@@ -69,7 +70,7 @@ def read_eval_clips(
         clips = np.concatenate([clips, more])
     distinct, places = np.unique(clips, return_inverse=True)
     frames = video.frames(distinct, partial(resize_short_side, short_side=short_side))
-    return frames, torch.from_numpy(places.reshape(clips.shape))
+    return frames, torch.from_numpy(places.reshape(clips.shape)), torch.from_numpy(distinct)
 
 
 def run_with_timeout(seconds: float, read: Callable[..., Result], path: Path, **options) -> Result:

@@ -37,7 +37,7 @@ def predict(net: Backbone, video: Path, *, num_clips: int = 10, num_crops: int =
         DecodeError: if the file cannot be read.
     """
     short_side = net.preprocessing["short_side"]
-    frames, clips = read_eval_clips(video, sampling=_sampling(net), short_side=short_side, num_clips=num_clips)
+    frames, clips, _ = read_eval_clips(video, sampling=_sampling(net), short_side=short_side, num_clips=num_clips)
     return _score_clips(net, frames, clips[1:], num_crops).mean(dim=0)  # the first clip is that of clip level
 
 

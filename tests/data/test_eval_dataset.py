@@ -57,6 +57,7 @@ def test_each_frame_is_decoded_and_held_once(samples, monkeypatch):
     assert calls == [4]  # in 20 frames, every clip is 0, 8, 16, 19
     assert len(footage.frames) == 4
     assert footage.clips.tolist() == [[0, 1, 2, 3]] * 4
+    assert footage.numbers.tolist() == [0, 8, 16, 19]
 
 
 def test_frames_are_resized_as_they_are_decoded(samples):

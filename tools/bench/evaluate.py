@@ -93,7 +93,7 @@ def ours(net: ResNet3d, protocol: str, options: argparse.Namespace) -> Read:
     views, normalize_views = views_of(protocol, options), partial(normalize, mean=MEAN, std=STD)
 
     def read(path: Path) -> Tensor:
-        frames, clips = read_eval_clips(path, sampling=ClipSampling(FRAMES, STRIDE), **reading)
+        frames, clips, _ = read_eval_clips(path, sampling=ClipSampling(FRAMES, STRIDE), **reading)
         video = DecodedVideo(frames.to(options.device), clips, label=0, index=0)
         (scores,) = score_views(
             net, [video], views, normalize=normalize_views, views_per_forward=options.views_per_forward
