@@ -7,6 +7,8 @@ from typing import Any, ClassVar, get_args
 
 from torch import Tensor, nn
 
+from nlvideo.blocks.lesion import Lesion
+
 
 class Block(nn.Module):
     """Contract: a block maps [B, C, T, H, W] to the same shape and dtype, and its constructor is its configuration.
@@ -30,19 +32,33 @@ class Block(nn.Module):
             raise ValueError(f"{type(self).__name__}: channels must be at least 1, got {channels}")
         self.channels = channels
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W], [B, C, H, W] or [B, C, T] -> the same shape."""
+    def forward(self, x: Tensor, lesion: Lesion | None = None) -> Tensor:
+        """[B, C, T, H, W], [B, C, H, W] or [B, C, T] -> the same shape; x itself if the lesion switches it off."""
         if x.ndim not in (3, 4, 5) or x.shape[1] != self.channels:
             raise ValueError(
                 f"{type(self).__name__}: expected [B, C, T, H, W], [B, C, H, W] or [B, C, T] with C = {self.channels}, "
                 f"got {list(x.shape)}"
             )
         clip = x[:, :, None] if x.ndim == 4 else x[..., None, None] if x.ndim == 3 else x
-        return self.forward_clip(clip).reshape(x.shape)
+        if lesion is None:
+            return self.forward_clip(clip).reshape(x.shape)
+        return x if lesion.kind == "off" else self.forward_lesioned(clip, lesion).reshape(x.shape)
 
     def forward_clip(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> the same shape, dtype and memory format."""
         raise NotImplementedError
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        """The kinds of `Lesion` that `forward_lesioned` knows; ``off`` is known to every block."""
+        return ()
+
+    def forward_lesioned(self, x: Tensor, lesion: Lesion) -> Tensor:
+        """[B, C, T, H, W] -> the same shape, with the same weights and a part of their effect taken away.
+
+        Override it and `lesions` if a part of the block can be taken away.
+        """
+        raise NotImplementedError(f"{type(self).__name__} can only be switched off")
 
     def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
         """Return the weights with which chosen query positions draw on all positions.

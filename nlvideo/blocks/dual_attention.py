@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
+from nlvideo.blocks.lesion import ALL_KINDS, Lesion
 from nlvideo.ops.inputs import without_autocast
 from nlvideo.ops.precision import widened
 
@@ -41,9 +42,21 @@ class PositionAttention(Block):
     def forward_clip(self, x: Tensor) -> Tensor:
         convs = (self.query_conv, self.key_conv, self.value_conv)
         query, key, value = (conv(x).flatten(2).transpose(1, 2) for conv in convs)  # (B, N, C/8) twice, (B, N, C)
-        y = ops.softmax_attention(query, key, value)  # (B, N, C)
+        return self._residual(ops.softmax_attention(query, key, value), x)  # (B, C, T, H, W)
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        return ALL_KINDS
+
+    def forward_lesioned(self, x: Tensor, lesion: Lesion) -> Tensor:
+        convs = (self.query_conv, self.key_conv, self.value_conv)
+        query, key, value = (conv(x).flatten(2).transpose(1, 2) for conv in convs)  # (B, N, C/8) twice, (B, N, C)
+        return self._residual(lesion.attention("gaussian", query, key, value, x.shape[2]), x)  # (B, C, T, H, W)
+
+    def _residual(self, y: Tensor, x: Tensor) -> Tensor:
+        """(B, N, C), [B, C, T, H, W] -> [B, C, T, H, W]."""
         # Without dimensions, a float32 gamma does not promote y.
-        return x + self.gamma[0] * y.transpose(1, 2).reshape(x.shape)  # (B, C, T, H, W)
+        return x + self.gamma[0] * y.transpose(1, 2).reshape(x.shape)
 
     def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
         query, key = (conv(x).flatten(2).transpose(1, 2) for conv in (self.query_conv, self.key_conv))  # (B, N, C/8)
@@ -72,6 +85,14 @@ class ChannelAttention(Block):
         a = x.flatten(2)  # (B, C, N)
         y = self.channel_weights(x).to(a.dtype) @ a  # (B, C, N)
         return x + self.gamma[0] * y.reshape(x.shape)  # (B, C, T, H, W)
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        return ("uniform",)
+
+    def forward_lesioned(self, x: Tensor, lesion: Lesion) -> Tensor:
+        """Let each channel draw on all alike."""
+        return x + self.gamma[0] * widened(x).mean(dim=1, keepdim=True).to(x.dtype)  # (B, C, T, H, W)
 
     def channel_weights(self, x: Tensor) -> Tensor:
         # E sums N products and is exponentiated: in bfloat16 it would be off by whole units.

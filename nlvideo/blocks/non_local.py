@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
 from nlvideo.blocks.frozen_affine import FrozenAffine
+from nlvideo.blocks.lesion import ALL_KINDS, Lesion
 from nlvideo.blocks.pointwise import linear, pointwise
 from nlvideo.ops.inputs import without_autocast
 from nlvideo.ops.precision import widened
@@ -163,6 +164,19 @@ class NonLocal(Block):
             y = pointwise(self.conv_out, y)  # (B, C, T, H, W)
         elif self.conv_out.bias is not None:
             y = y + self.conv_out.bias.to(y.dtype)[:, None, None, None]  # (B, C, T, H, W)
+        return x + self.norm(y)  # (B, C, T, H, W)
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        return ("uniform",) if self.domain == "space" else ALL_KINDS  # frames are apart already
+
+    def forward_lesioned(self, x: Tensor, lesion: Lesion) -> Tensor:
+        query, key, value = self.project(x)  # (B*G, N, D), (B*G, M, D), (B*G, M, D)
+        if ops.PAIRWISE[self.pairwise].additive:
+            query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
+        groups = {"space": x.shape[2], "time": 1}.get(self.domain, self.temporal_groups)  # of frames
+        y = lesion.attention(self.pairwise, query, key, value, x.shape[2] // groups, scale=self.scale)  # (B*G, N, D)
+        y = pointwise(self.conv_out, self._to_clip(y, x))  # (B, C, T, H, W)
         return x + self.norm(y)  # (B, C, T, H, W)
 
     def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Shapes: B clips, C channels, T frames, H x W places in a frame.
 from torch import Tensor, nn
 
 from nlvideo.blocks.base import Block
+from nlvideo.blocks.lesion import Lesion
 
 
 class SqueezeExcite(Block):
@@ -35,3 +36,12 @@ class SqueezeExcite(Block):
     def channel_weights(self, x: Tensor) -> Tensor:
         z = x.mean(dim=(2, 3, 4))  # (B, C)
         return self.fc2(self.fc1(z).relu()).sigmoid()  # (B, C)
+
+    @property
+    def lesions(self) -> tuple[str, ...]:
+        return ("uniform",)
+
+    def forward_lesioned(self, x: Tensor, lesion: Lesion) -> Tensor:
+        """Scale all channels by their mean gate."""
+        s = self.channel_weights(x).mean(dim=1)  # (B)
+        return x * s[:, None, None, None, None]  # (B, C, T, H, W)
