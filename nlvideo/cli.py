@@ -13,9 +13,11 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo import checkpoint
+from nlvideo.analysis.variants import make_variants
 from nlvideo.console import PLAIN
 from nlvideo.data.module import VideoData
 from nlvideo.evaluation.report import ResultsFolder
+from nlvideo.evaluation.variants import INTACT
 from nlvideo.files import make_writable_folder
 from nlvideo.parser import Parser
 from nlvideo.quiet import hush_libraries
@@ -89,6 +91,23 @@ class VideoCLI(LightningCLI):
             default=False,
             help="test: go on with one that was stopped.",
         )
+        parser.add_argument(
+            "--lesion",
+            nargs="+",
+            type=str,
+            default=[],
+            help="test: score the network without a block too, such as res4.1, in the same decode. Several: each is a "
+            "row, res3.0+res4.1 one of two blocks, all one of all, each a row a block. What is done to the block "
+            "follows a colon: off (default), own_frame, other_frames, window3 (frames), uniform.",
+        )
+        parser.add_argument(
+            "--probe",
+            nargs="+",
+            type=str,
+            default=[],
+            help="test: score the clips with other frames too: shuffled, reversed, still, first_half, second_half, or "
+            "all.",
+        )
         parser.link_arguments("data.num_classes", "model.net.init_args.num_classes")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
 
@@ -109,6 +128,8 @@ class VideoCLI(LightningCLI):
         if config.resume and self.subcommand != "test":
             again = "; a training goes on by itself when its command is given again" if self.subcommand == "fit" else ""
             raise ValueError(f"nlvideo {self.subcommand}: --resume is for test{again}")
+        if (config.lesion or config.probe) and self.subcommand != "test":
+            raise ValueError(f"nlvideo {self.subcommand}: --lesion and --probe are for test")
         if not given and self.subcommand != "fit":
             raise ValueError(f"nlvideo {self.subcommand}: which weights? Give --ckpt_path runs/<name>/last.ckpt")
         if self.subcommand != "fit":
@@ -190,7 +211,9 @@ class VideoCLI(LightningCLI):
             loggers = [metrics_logger(self.folder, self.resumed), *loggers]
             set_speed(config)
         else:
-            self.model.evaluator.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
+            evaluator, asked = self.model.evaluator, {"lesions": settings.lesion, "probes": settings.probe}
+            evaluator.results = ResultsFolder(self.folder, Path(settings.ckpt_path), resume=settings.resume)
+            evaluator.variants = [INTACT, *make_variants(self.model.net, **asked, seed=self.datamodule.seed)]
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
         config["logger"] = loggers or False

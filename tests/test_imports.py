@@ -17,14 +17,17 @@ ALLOWED = {
     "data": {"torch", "torchvision", "lightning", "numpy", "nlvideo.files"},
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
-    "analysis": {"torch", "numpy", "matplotlib", "nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.files"},
+    "analysis": {
+        *("torch", "numpy", "matplotlib"),
+        *("nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.evaluation", "nlvideo.files"),
+    },
     "checkpoint": {
         *("torch", "lightning", "numpy", "jsonargparse", "safetensors", "yaml"),
         *("nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.files", "nlvideo.user_modules"),
     },
     "cost": {"torch", "rich", "nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.checkpoint"},
     "evaluation": {
-        *("torch", "lightning", "numpy", "pyarrow", "matplotlib", "rich"),
+        *("torch", "lightning", "numpy", "pandas", "pyarrow", "matplotlib", "rich"),
         *("nlvideo.data", "nlvideo.models", "nlvideo.cost", "nlvideo.console", "nlvideo.files"),
     },
     "training": {

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nlvideo.analysis.geometry import Grid, Triple, block_grids
 from nlvideo.blocks import Block
-from nlvideo.models import Backbone
+from nlvideo.models.placed_blocks import place_names
 
 MAX_BYTES = 2**30  # of the maps of one block
 WEIGHTS = ("attention_weights", "channel_weights")
@@ -62,22 +62,9 @@ class AttentionMap:
 
 
 def block_names(net: nn.Module) -> dict[str, str]:
-    """Return the module paths of the blocks that have maps or channel weights, by names such as res4.1.
-
-    A second block of a residual block has its place in the name too: res4.1.branch.
-    """
-    paths = [path for path, block in _blocks(net) if any(_overrides(block, name) for name in WEIGHTS)]
-    stages = net.residual_blocks() if isinstance(net, Backbone) else {}
-    places = {module: f"{stage}.{i}" for stage, blocks in stages.items() for i, module in enumerate(blocks)}
-    names: dict[str, str] = {}
-    for path in paths:
-        parents = [path.rsplit(".", n)[0] for n in range(path.count(".") + 1)]
-        parent = next((each for each in parents if net.get_submodule(each) in places), None)
-        name = path if parent is None else places[net.get_submodule(parent)]
-        if name in names:
-            name += path.removeprefix(parent or "")
-        names[name] = path
-    return names
+    """Return the module paths of the blocks that have maps or channel weights, by names such as res4.1, see
+    `place_names`."""
+    return place_names(net, (path for path, block in _blocks(net) if any(_overrides(block, name) for name in WEIGHTS)))
 
 
 def channel_weights(net: nn.Module, clip: Tensor, path: str) -> Tensor | None:

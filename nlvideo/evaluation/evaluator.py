@@ -14,8 +14,9 @@ from nlvideo.console import console
 from nlvideo.data.eval_dataset import DecodedVideo, ViewSpec
 from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
 from nlvideo.evaluation.multi_view import Evaluation, Normalize, VideoScores, score_views
-from nlvideo.evaluation.progress import EvaluationProgress, scoring_settings
+from nlvideo.evaluation.progress import EvaluationProgress, Rows, scoring_settings
 from nlvideo.evaluation.report import ResultsFolder, report_evaluation
+from nlvideo.evaluation.variants import INTACT, Variant
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy
 
@@ -36,7 +37,7 @@ class Evaluator:
 
     Attributes:
         results: where ``validate`` and ``test`` write; None neither writes nor prints.
-        video_scores: of the videos so far.
+        variants: what each batch is scored with, the intact network first.
     """
 
     def __init__(
@@ -55,31 +56,45 @@ class Evaluator:
         self.inference_dtype: InferenceDtype = inference_dtype
         self.keep_view_scores = keep_view_scores
         self.results: ResultsFolder | None = None
-        self.video_scores = VideoScores()
+        self.variants: list[Variant] = [INTACT]
+        self._scores: dict[str, VideoScores] = {}
         self._copy: Backbone | None = None  # that computes, if it is not the network itself
         self._progress: EvaluationProgress | None = None
         self._num_resumed = 0
+        self._begin()
+
+    def _begin(self, rows: Rows | None = None) -> None:
+        self._scores = {variant.name: VideoScores((rows or {}).get(variant.name)) for variant in self.variants}
+
+    @property
+    def video_scores(self) -> VideoScores:
+        """Scores of the videos so far by the intact network."""
+        return self._scores[INTACT.name]
 
     def open_progress(self, trainer: Trainer) -> None:
         """Go on with a stopped test or forget it, before the test's loader is made. A collective call."""
+        self._begin()
         if self.results is None:
             return
         data = trainer.datamodule
+        names = ", ".join(variant.name for variant in self.variants)
         settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
+        settings["variants"] = f"{names}, seed {data.seed}" if len(self.variants) > 1 else names
         self._progress = EvaluationProgress(
             self.results.path, scoring_settings(data, self.results.checkpoint, **settings)
         )
-        rows = {}
+        rows: Rows = {}
         if self.results.resume:
             rows = self._progress.read()
             if trainer.is_global_zero:
-                console().print(f"resumed: {len(rows)} of {len(data.samples['test'])} videos were scored before")
+                scored = len(rows[INTACT.name])
+                console().print(f"resumed: {scored} of {len(data.samples['test'])} videos were scored before")
         elif trainer.is_global_zero:
             self._progress.remove()
         trainer.strategy.barrier()  # no process writes while another reads or removes
-        data.skip_in_test(rows)
-        self.video_scores = VideoScores(rows)
-        self._num_resumed = len(rows)
+        self._begin(rows)
+        data.skip_in_test(self.video_scores.rows)
+        self._num_resumed = len(self.video_scores.rows)
 
     def start(self, trainer: Trainer, split: Split) -> None:
         """Get ready to score. A collective call."""
@@ -90,7 +105,7 @@ class Evaluator:
             self._copy = inference_copy(self.net, getattr(torch, self._dtype))
 
     def score(self, videos: list[DecodedVideo], views: dict[str, ViewSpec]) -> None:
-        """Score the views of a batch by level, see `VideoData.views`.
+        """Score the views of a batch with each variant, by level, see `VideoData.views`.
 
         The batch is empty if none of its videos could be read, or only the other processes have one.
         """
@@ -98,24 +113,29 @@ class Evaluator:
             net, autocast = self.net, nullcontext()
             if self._copy is not None:
                 net, autocast = self._copy, torch.autocast(videos[0].frames.device.type, enabled=False)
-            with autocast:
-                levels = {level: score_views(net, videos, spec, **self.view_options) for level, spec in views.items()}
-            for i, video in enumerate(videos):
-                scores = {level: of_videos[i] for level, of_videos in levels.items()}
-                self.video_scores.add(video, scores, self.keep_view_scores)
+            for variant in self.variants:
+                shown = variant.show(videos)
+                with autocast, variant.lesion(net):
+                    levels = {name: score_views(net, shown, spec, **self.view_options) for name, spec in views.items()}
+                for i, video in enumerate(videos):
+                    scores = {level: of_videos[i] for level, of_videos in levels.items()}
+                    self._scores[variant.name].add(video, scores, self.keep_view_scores)
         if self._progress is not None:
-            self._progress.write(self.video_scores.rows)
+            self._progress.write({name: scores.rows for name, scores in self._scores.items()})
 
     def finish(self, trainer: Trainer) -> Evaluation:
-        """Return the results over all processes; write and print them. A collective call."""
+        """Return the results of the intact network over all processes; write and print all. A collective call."""
         data, stage = trainer.datamodule, trainer.state.fn
-        self.video_scores.gather()
-        evaluation = self.video_scores.evaluation(len(data.samples[self._split]))
+        evaluations = {}
+        for variant in self.variants:
+            scores = self._scores[variant.name]
+            scores.gather()
+            evaluations[variant] = scores.evaluation(len(data.samples[self._split]))
         if self.results is not None and stage != "fit" and trainer.is_global_zero:
             report_evaluation(
                 self.results.path,
                 stage.value,
-                evaluation,
+                evaluations,
                 self.net,
                 data,
                 dtype=self._dtype,
@@ -124,8 +144,9 @@ class Evaluator:
             )
             if self._progress is not None:
                 self._progress.remove()
-        self.video_scores, self._copy = VideoScores(), None
-        return evaluation
+        self._begin()
+        self._copy = None
+        return evaluations[INTACT]
 
     def _resolve_dtype(self, trainer: Trainer) -> str:
         """Return the dtype in which all processes compute, the same after a resume."""

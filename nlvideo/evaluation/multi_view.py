@@ -46,6 +46,7 @@ class Evaluation:
         levels: top1, top5, mean_class and loss of "clip" (one centred view) and, in a test, of "clip_averaged" (each
             view counted alone) and "video" (the mean of a video's softmax scores, one vote a video).
         scores: float32 [n, K], mean softmax of each video that could be read, at the last level.
+        right: bool [n] at "clip" and, in a test, "video": whether the label has the highest score.
         labels: int64 [n].
         indices: int64 [n], rows of the manifest.
         num_videos: number of rows of the manifest.
@@ -55,6 +56,7 @@ class Evaluation:
 
     levels: dict[str, dict[str, float]]
     scores: np.ndarray
+    right: dict[str, np.ndarray]
     labels: np.ndarray
     indices: np.ndarray
     num_videos: int
@@ -114,17 +116,18 @@ class VideoScores:
         indices = sorted(self.rows)
         rows = [self.rows[index] for index in indices]
         labels = np.array([row["label"] for row in rows])
-        levels = {}
+        levels, right = {}, {}
         for level in rows[0]["scores"]:
             if level == "video":
                 levels["clip_averaged"] = _average_view_metrics(rows, labels)
             scores = torch.stack([row["scores"][level] for row in rows]).numpy()
             levels[level] = accuracies(scores, labels)
+            right[level] = top_k(scores, labels, 1)
         view_scores = None
         if "view_scores" in rows[0]:
             view_scores = torch.stack([row["view_scores"] for row in rows]).numpy()
         ((frame_size, _),) = Counter(row["frame_size"] for row in rows).most_common(1)
-        return Evaluation(levels, scores, labels, np.array(indices), num_videos, frame_size, view_scores)
+        return Evaluation(levels, scores, right, labels, np.array(indices), num_videos, frame_size, view_scores)
 
 
 def _average_view_metrics(rows: Sequence[dict[str, Any]], labels: np.ndarray) -> dict[str, float]:

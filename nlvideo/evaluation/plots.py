@@ -1,6 +1,8 @@
-"""Plot of a confusion matrix."""
+"""Plots of predictions: a confusion matrix, and what variants cost in each class."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -9,6 +11,7 @@ matplotlib.use("Agg")  # no screen needed
 from matplotlib import pyplot as plt
 
 NAMED_CLASSES, COUNTED_CLASSES = 60, 20  # more names, or numbers in the cells, cannot be read
+NAMED_COSTS = 40  # classes of plot_class_costs
 
 
 def plot_confusion(confusion: np.ndarray, class_names: list[str], png: Path) -> None:
@@ -34,5 +37,35 @@ def plot_confusion(confusion: np.ndarray, class_names: list[str], png: Path) -> 
             for guess in range(num_classes):
                 colour = "white" if share[label, guess] > 0.5 else "black"
                 axis.text(guess, label, confusion[label, guess], ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(png, dpi=120)
+    plt.close(figure)
+
+
+def plot_class_costs(costs: Mapping[str, Sequence[Mapping[str, Any]]], png: Path) -> None:
+    """Write what variants cost in each class as a picture, a panel for each variant.
+
+    Args:
+        costs: by variant, for each class: class, videos, cost, low and high, see `comparison.Comparison.class_costs`.
+        png: file to write.
+    """
+    mean = np.mean([[row["cost"] for row in rows] for rows in costs.values()], axis=0)  # of each class
+    shown = np.argsort(mean, kind="stable")[-NAMED_COSTS:]  # the largest on top
+    size = (2 + 2.2 * len(costs), 1.2 + 0.22 * len(shown))
+    figure, axes = plt.subplots(1, len(costs), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, (name, rows) in zip(axes[0], costs.items(), strict=True):
+        for y, row in enumerate(rows[i] for i in shown):
+            cost, low, high = (100 * row[key] for key in ("cost", "low", "high"))
+            axis.plot([low, high], [y, y], color="C0")
+            axis.plot(cost, y, "o", color="C0", markersize=4)
+        axis.axvline(0, color="black", linewidth=1)
+        axis.set(title=name, xlabel="intact less this, points of top-1")
+        axis.grid(alpha=0.3)
+    classes = [next(iter(costs.values()))[i] for i in shown]
+    names = [f"{row['class']} ({row['videos']})" for row in classes]
+    axes[0, 0].set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
+    counted = (
+        "classes" if len(shown) == len(mean) else f"{len(shown)} of {len(mean)} classes, those with the largest mean"
+    )
+    figure.supylabel(f"{counted} (videos)", fontsize=9)
     figure.savefig(png, dpi=120)
     plt.close(figure)

@@ -1,7 +1,7 @@
 """Progress of a test, so that one that was stopped goes on: ``nlvideo test --resume``.
 
 <results>/test_progress/
-  *.pt     rows of `VideoScores`, written by each process as the test goes; removed when it has ended
+  *.pt     rows of the `VideoScores` of each variant, by each process as the test goes; removed when it has ended
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from nlvideo.files import replacing
 FOLDER = "test_progress"
 SECONDS = 20.0  # between two files: what a killed test loses at most
 
-Rows = dict[int, dict[str, Any]]
+Rows = dict[str, dict[int, dict[str, Any]]]  # by variant and row of the manifest
 
 
 class EvaluationProgress:
@@ -55,21 +55,29 @@ class EvaluationProgress:
                     f"{self.folder}: is of a test with other settings ({', '.join(different)}); leave out --resume to "
                     "begin anew"
                 )
-            rows |= content["rows"]
+            for variant, of_variant in content["rows"].items():
+                rows.setdefault(variant, {}).update(of_variant)
             self.dtype = content["dtype"]
-        self._written = set(rows)
+        self._written = set().union(*rows.values())
         return rows
 
     def write(self, rows: Rows) -> None:
-        """Write the rows that no file has, if `SECONDS` have passed since the last time."""
+        """Write the rows that no file has, if `SECONDS` have passed since the last time.
+
+        A video has a row in each variant, or in none.
+        """
         if time.monotonic() - self._last_write < SECONDS:
             return
-        new = {index: row for index, row in rows.items() if index not in self._written}
-        if new:
+        new = {
+            variant: {index: row for index, row in of_variant.items() if index not in self._written}
+            for variant, of_variant in rows.items()
+        }
+        videos = set().union(*new.values())
+        if videos:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(self.folder / f"{uuid4().hex}.pt") as partial:
                 torch.save({"settings": self.settings, "dtype": self.dtype, "rows": new}, partial)
-            self._written |= set(new)
+            self._written |= videos
         self._last_write = time.monotonic()
 
     def remove(self) -> None:

@@ -1,7 +1,7 @@
 """Report of an evaluation: a table, validate.json or test.json, and predictions.parquet."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +12,10 @@ from nlvideo.console import console
 from nlvideo.cost.count import count_cost
 from nlvideo.data.manifest import Sample
 from nlvideo.data.module import VideoData
+from nlvideo.evaluation.comparison import compare, report_comparison
 from nlvideo.evaluation.multi_view import Evaluation
 from nlvideo.evaluation.predictions import Predictions, write_predictions
+from nlvideo.evaluation.variants import INTACT, Variant
 from nlvideo.files import write_json
 from nlvideo.models import Backbone
 
@@ -38,7 +40,7 @@ class ResultsFolder:
 def report_evaluation(
     folder: Path,
     stage: Literal["validate", "test"],
-    evaluation: Evaluation,
+    evaluations: Mapping[Variant, Evaluation],
     net: Backbone,
     data: VideoData,
     *,
@@ -49,6 +51,7 @@ def report_evaluation(
     """Write the results of an evaluation to the folder and print them.
 
     Args:
+        evaluations: of the intact network and of the variants.
         net: the network, of which a test's multiply-adds are counted.
         data: the data module, set up for the stage.
         dtype: in which the network computed.
@@ -56,6 +59,7 @@ def report_evaluation(
         num_resumed: videos that were scored before it was resumed.
     """
     samples = data.samples["val" if stage == "validate" else "test"]
+    evaluation = evaluations[INTACT]
     predictions = to_predictions(evaluation, samples, data.class_names)
     num_scored = len(evaluation.labels)
     result: dict[str, Any] = {
@@ -72,7 +76,12 @@ def report_evaluation(
         num_crops, gmacs = count_test(net, data, evaluation.frame_size)
         result |= {"views": f"{data.num_clips} x {num_crops}", "gmacs_per_video": gmacs}
         result["frame_size"] = list(evaluation.frame_size)
-        write_predictions(folder / "predictions.parquet", predictions)
+        for variant, of_variant in evaluations.items():
+            name = "predictions" if variant == INTACT else f"predictions-{variant.name}"
+            write_predictions(folder / f"{name}.parquet", to_predictions(of_variant, samples, data.class_names))
+    comparisons = [compare(variant, evaluation, each) for variant, each in evaluations.items() if variant != INTACT]
+    if comparisons:
+        result["variants"] = {each.variant.name: each.as_dict() for each in comparisons}
     path = folder / f"{stage}.json"
     write_json(path, result)
 
@@ -84,7 +93,11 @@ def report_evaluation(
     if stage == "test":
         height, width = evaluation.frame_size
         cost = f"{gmacs:{',.0f' if gmacs >= 10 else '.2g'}} GMACs and {result['seconds_per_video']:.2f} s a video"
+        if comparisons:
+            cost = f"{cost} (GMACs of the intact network, seconds of all {len(evaluations)} rows)"
         console().print(f"{cost}, frames of {width} x {height}, {dtype}")
+    if comparisons:
+        report_comparison(folder, comparisons, evaluation, data.class_names)
     console().print(f"{seconds:.0f} s; written to {path}")
 
 

@@ -44,7 +44,9 @@ def bootstrap_interval(right: np.ndarray, *, num_samples: int = 2000, seed: int 
     The difference of two networks' `right` on the same videos gives the interval of a paired difference.
     """
     rng = np.random.default_rng(seed)
-    means = [right[rng.integers(len(right), size=len(right))].mean() for _ in range(num_samples)]
+    at_once = max(1, 2**20 // len(right))  # samples: few large draws, in bounded memory
+    sizes = [min(at_once, num_samples - first) for first in range(0, num_samples, at_once)]
+    means = np.concatenate([right[rng.integers(len(right), size=(size, len(right)))].mean(axis=1) for size in sizes])
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 

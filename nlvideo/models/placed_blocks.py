@@ -1,6 +1,6 @@
 """Which blocks stand in a network, read from the network itself."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
@@ -35,6 +35,31 @@ def describe_blocks(net: Backbone) -> str:
         for kind, stages in placed_blocks(net).items()
     ]
     return "; ".join(kinds) or "none"
+
+
+def place_names(net: nn.Module, paths: Iterable[str]) -> dict[str, str]:
+    """Return module paths of blocks by the names of their places, such as res4.1.
+
+    A second block of a residual block has its place in the name too: res4.1.branch. A block outside of residual blocks
+    is named by its path.
+    """
+    stages = net.residual_blocks() if isinstance(net, Backbone) else {}
+    places = {module: f"{stage}.{i}" for stage, blocks in stages.items() for i, module in enumerate(blocks)}
+    names: dict[str, str] = {}
+    for path in paths:
+        parents = [path.rsplit(".", n)[0] for n in range(path.count(".") + 1)]
+        parent = next((each for each in parents if net.get_submodule(each) in places), None)
+        name = path if parent is None else places[net.get_submodule(parent)]
+        if name in names:
+            name += path.removeprefix(parent or "")
+        names[name] = path
+    return names
+
+
+def block_places(net: nn.Module) -> dict[str, str]:
+    """Return the module paths of the blocks in a network by the names of their places, without the blocks that they
+    are made of."""
+    return place_names(net, (path for path, _ in _outermost(net, "")))
 
 
 def _outermost(module: nn.Module, path: str) -> Iterator[tuple[str, Block]]:
