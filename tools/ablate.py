@@ -18,7 +18,6 @@ from nlvideo.ablation.launch import make_resources
 from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
 from nlvideo.ablation.report import FILES, log_tables, write_report
 from nlvideo.ablation.runs import is_finished
-from nlvideo.ablation.slurm import parse_settings, run_on_slurm
 from nlvideo.ablation.tables import duration, plan_table, rich_table
 from nlvideo.ablation.variants import check_common, read_sweeps, sweep_of_settings
 from nlvideo.console import console
@@ -44,14 +43,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
     parser.add_argument("--jobs", type=int, help="runs side by side (default: one, or one for each of --devices)")
     parser.add_argument("--devices", default="", help="GPUs, as in 0,1,2,3, divided among the jobs (default: all)")
-    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="default: %(default)s")
-    parser.add_argument(
-        "--slurm",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of each SLURM job, as submitit takes it: timeout_min=600, gpus_per_node=8, slurm_partition=..",
-    )
     parser.add_argument("--wandb", metavar="PROJECT", help="to Weights & Biases, instead of the base's loggers")
     return parser
 
@@ -104,13 +95,6 @@ def run(options: argparse.Namespace, left: list, plans: list) -> None:
         write_report(plans, options.output)
 
     devices = [each for each in options.devices.split(",") if each]
-    if options.launcher == "slurm":
-        if options.jobs or devices:
-            raise ValueError("--jobs and --devices are for one machine; for SLURM use --slurm gpus_per_node=..")
-        run_on_slurm(left, options.output, parse_settings(options.slurm), after_each=report)
-        return
-    if options.slurm:
-        raise ValueError("--slurm has no effect without --launcher slurm")
     resources = make_resources(options.jobs, devices)
     Runner(left, options.output, resources, fail_fast=options.fail_fast, after_each=report).work()
 

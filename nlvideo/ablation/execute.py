@@ -8,14 +8,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from nlvideo.ablation.launch import Launch, Resources, in_subprocess
-from nlvideo.ablation.locks import is_locked, try_lock
-from nlvideo.ablation.runs import ATTEMPT, FAILURE, Run, failure_time, is_finished, is_interrupted, is_trained
+from nlvideo.ablation.launch import Resources, in_subprocess
+from nlvideo.ablation.runs import (
+    ATTEMPT,
+    FAILURE,
+    Run,
+    failure_time,
+    is_finished,
+    is_in_training,
+    is_interrupted,
+    is_trained,
+    try_lock,
+)
 from nlvideo.console import console
 from nlvideo.evaluation import progress
 from nlvideo.files import write_json
 
 POLL_SECONDS = 2.0
+
+# (arguments of nlvideo, the run's log, variables to set, whether to print epochs) -> the error in one line, or None
+Launch = Callable[[Sequence[str], Path, dict[str, str], bool], str | None]
 
 # done: now, by us. finished: before. failed: now, or by another runner since we started. locked: another has it.
 Outcome = Literal["done", "finished", "failed", "locked"]
@@ -32,19 +44,19 @@ def run_one(run: Run, output: Path, resources: Resources, launch: Launch, earlie
         earlier_failure: time of the failure (see `failure_time`) after which the run is tried again: one of before
             this sweep was started, not one that another runner had a moment ago.
     """
-    lock = run.lock_file(output, ".command")
-    with try_lock(run.lock_file(output)) as free:
-        if not free or is_locked(lock):
-            return "locked"
+    with try_lock(run.lock_file(output)) as is_free:
         folder = run.folder(output)
+        if not is_free or is_in_training(folder):  # a training may outlive its killed runner
+            return "locked"
         if is_finished(folder):
             return "finished"
         if failure_time(folder) not in (None, earlier_failure):
             return "failed"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
+        environment = {**resources.environment(), "WANDB_RUN_GROUP": run.group}
         for arguments in _commands(run, folder, resources):
-            error = launch(arguments, folder / "log.txt", resources, lock)
+            error = launch(arguments, folder / "log.txt", environment, resources.shown)
             if error is not None:
                 write_json(folder / FAILURE, {"error": error, "command": ["nlvideo", *arguments]})
                 return "failed"
@@ -109,8 +121,7 @@ class Runner:
             return
         with ThreadPoolExecutor(len(self.resources)) as pool:
             try:
-                for future in [pool.submit(self._work, resources) for resources in self.resources]:
-                    future.result()
+                list(pool.map(self._work, self.resources))
             except KeyboardInterrupt:
                 self.interrupted = True  # the commands got the signal too, and end
                 raise
@@ -136,11 +147,12 @@ class Runner:
                     self.after_each()
 
     def _announced(self, run: Run) -> Launch:
-        def launch(arguments: Sequence[str], log: Path, resources: Resources, lock: Path) -> str | None:
+        def launch(arguments: Sequence[str], log: Path, environment: dict[str, str], shown: bool) -> str | None:
             what = "trains" if arguments[0] == "fit" else "is tested"
-            where = f" on device {resources.devices}" if resources.devices else ""
+            devices = environment.get("CUDA_VISIBLE_DEVICES")
+            where = f" on device {devices}" if devices else ""
             console().print(f"{run.label} {what}{where} ({self.number[run.key]})", style="bold")
-            error = self.launch(arguments, log, resources, lock)
+            error = self.launch(arguments, log, environment, shown)
             if self.interrupted:
                 raise KeyboardInterrupt  # no failure of the run
             if error is not None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +27,9 @@ class Resources:
     shown: bool = True
 
     def environment(self) -> dict[str, str]:
-        added = {"PYTHONUNBUFFERED": "1"}
-        if self.devices is not None:
-            added["CUDA_VISIBLE_DEVICES"] = self.devices
-        if self.cores is not None:
-            added["OMP_NUM_THREADS"] = str(self.cores)
-        return {**os.environ, **added}
-
-
-# (arguments of nlvideo, the run's log, resources, lock to hold meanwhile) -> the error in one line, or None
-Launch = Callable[[Sequence[str], Path, Resources, Path], str | None]
+        """Return the variables to set for a command."""
+        set_for = {"CUDA_VISIBLE_DEVICES": self.devices, "OMP_NUM_THREADS": self.cores, "PYTHONUNBUFFERED": 1}
+        return {name: str(value) for name, value in set_for.items() if value is not None}
 
 
 def make_resources(jobs: int | None, devices: Sequence[str]) -> list[Resources]:
@@ -55,28 +48,33 @@ def make_resources(jobs: int | None, devices: Sequence[str]) -> list[Resources]:
     return [Resources(share, cores, shown=False) for share in shares]
 
 
-def in_subprocess(arguments: Sequence[str], log: Path, resources: Resources, lock: Path) -> str | None:
-    """Run `nlvideo` with these arguments, append its output to the log, and return its error.
+def in_subprocess(arguments: Sequence[str], log: Path, environment: dict[str, str], shown: bool) -> str | None:
+    """Run `nlvideo` with these arguments and append its output to a file.
 
-    The command holds `lock` as long as it runs, even if this process is killed.
+    Args:
+        environment: variables to set besides those of this process.
+        shown: print the lines of epochs.
+
+    Returns:
+        The error in one line; None if there is none.
     """
     last = deque(maxlen=LAST_LINES)
     with (
         log.open("a") as file,
         subprocess.Popen(
-            [sys.executable, "-m", "nlvideo.ablation.locks", str(lock), *arguments],
+            [sys.executable, "-m", "nlvideo", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            env=resources.environment(),
+            env={**os.environ, **environment},
         ) as process,
     ):
         for line in process.stdout:
             file.write(line)
             file.flush()
             last.append(line.strip())
-            if resources.shown and line.startswith("epoch "):
+            if shown and line.startswith("epoch "):
                 print(f"  {line}", end="", flush=True)
     if process.returncode == 0:
         return None

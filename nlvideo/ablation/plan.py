@@ -13,7 +13,6 @@ from jsonargparse import ArgumentError
 
 from nlvideo.ablation.runs import Run, seconds
 from nlvideo.ablation.variants import Sweep, Variant
-from nlvideo.ablation.wandb_group import in_group
 from nlvideo.configuration import configuration
 from nlvideo.cost.count import Cost, count_cost
 from nlvideo.cost.tables import NetworkSpec
@@ -108,14 +107,13 @@ def _row(sweep: Sweep, variant: Variant, base: Sequence[str], seeds: Sequence[in
         raise ValueError(f"sweep {sweep.name}, variant {variant.name}: {reason}") from error
     runs = []
     for seed in seeds:
-        label = f"{sweep.name}: {variant.name}, seed {seed}"
-        its_arguments = (*arguments, *in_group(config, sweep.name, label), f"--seed_everything={seed}")
         runs.append(
             Run(
                 key=run_key({**config, "seed_everything": seed}),
-                label=label,
+                label=f"{sweep.name}: {variant.name}, seed {seed}",
+                group=sweep.name,
                 slug=f"{_slug(variant.name)}-seed{seed}",
-                arguments=its_arguments,
+                arguments=(*arguments, f"--seed_everything={seed}"),
                 work=cost.gmacs * max(config["trainer"]["max_epochs"] or 1, 1),
                 sets_workers=config["data"]["num_workers"] is not None,
             )

@@ -12,7 +12,6 @@ from nlvideo.ablation import plots
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result, by_run, by_variant, collect
 from nlvideo.ablation.tables import cells, latex, markdown
-from nlvideo.ablation.wandb_group import given_settings
 from nlvideo.console import console
 from nlvideo.files import write_text
 from nlvideo.training.loggers import logged_in_to_wandb, wandb_loggers
@@ -46,7 +45,8 @@ def log_tables(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path) ->
     """Log the table of each sweep to W&B, as one more run of its group; offline if nobody is logged in."""
     for plan, results in panels:
         for logger in wandb_loggers(plan.baseline.config["trainer"]["logger"]):
-            settings = {"group": plan.sweep.name, **given_settings(logger)}
+            given = {name: value for name, value in logger["init_args"].items() if value is not None}
+            settings = {"group": plan.sweep.name, **given}
             settings |= {"name": f"{plan.sweep.name}: table", "save_dir": str(output)}
             if not logged_in_to_wandb():
                 os.environ.setdefault("WANDB_MODE", "offline")

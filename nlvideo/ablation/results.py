@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from nlvideo.ablation.locks import is_locked
 from nlvideo.ablation.plan import Plan, Row
-from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_trained, read, seconds
+from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_running, is_trained, read, seconds
 from nlvideo.ablation.variants import Sweep
 from nlvideo.evaluation.predictions import read_predictions
 from nlvideo.evaluation.statistics import bootstrap_interval, top_k
@@ -123,7 +122,7 @@ def each_once(texts: Iterable[str]) -> str:
 
 
 def _state(run: Run, output: Path) -> str:
-    if is_locked(run.lock_file(output)) or is_locked(run.lock_file(output, ".command")):
+    if is_running(run, output):
         return "running"
     folder = run.folder(output)
     if error := failure(folder):

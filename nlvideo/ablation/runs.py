@@ -1,10 +1,16 @@
-"""One run of a sweep: its folder, and what the files in it say about how far it has come."""
+"""One run of a sweep: its folder, what the files in it say about how far it has come, and who is at it."""
 
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
+
+from nlvideo.training.run_lock import LOCK
 
 FAILURE = "failed.json"  # the error of the last attempt
 ATTEMPT = "run.json"  # how the run was started
@@ -17,6 +23,7 @@ class Run:
     Attributes:
         key: of its resolved configuration; two runs of one key are the same run, whatever they are called.
         label: for people.
+        group: of the run in Weights & Biases.
         slug: beginning of the folder's name.
         arguments: of ``nlvideo fit``.
         work: multiply-adds of a clip times epochs, to which its time is taken to be proportional.
@@ -25,6 +32,7 @@ class Run:
 
     key: str
     label: str
+    group: str
     slug: str
     arguments: tuple[str, ...]
     work: float
@@ -35,9 +43,36 @@ class Run:
         found = sorted(output.glob(f"*-{self.key}"))
         return found[0] if found else output / f"{self.slug}-{self.key}"
 
-    def lock_file(self, output: Path, suffix: str = "") -> Path:
-        """Return the lock of whoever works on the run, or, with ``.command``, of its training or test."""
-        return output / ".locks" / f"{self.key}{suffix}.lock"
+    def lock_file(self, output: Path) -> Path:
+        """Return the lock of whoever works on the run."""
+        return output / ".locks" / f"{self.key}.lock"
+
+
+@contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file if it is free, and yield whether it was. It is freed when this process ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(FileLock(path, timeout=0))
+            is_free = True
+        except Timeout:
+            is_free = False
+        yield is_free
+
+
+def is_in_training(folder: Path) -> bool:
+    """Return whether a training, of whomever, holds the folder."""
+    if not folder.is_dir():
+        return False
+    with try_lock(folder / LOCK) as is_free:
+        return not is_free
+
+
+def is_running(run: Run, output: Path) -> bool:
+    """Return whether a process works on the run."""
+    with try_lock(run.lock_file(output)) as is_free:
+        return not is_free or is_in_training(run.folder(output))
 
 
 def is_trained(folder: Path) -> bool:

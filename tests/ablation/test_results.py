@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from rich.console import Console
 
 from nlvideo.ablation import report
+from nlvideo.ablation.execute import run_one
+from nlvideo.ablation.launch import Resources
 from nlvideo.ablation.plan import make_plan, seconds_per_work
 from nlvideo.ablation.plots import difference_bar
 from nlvideo.ablation.report import log_tables, write_report
 from nlvideo.ablation.results import collect
-from nlvideo.ablation.slurm import parse_settings, run_on_slurm
 from nlvideo.ablation.tables import cells, latex, markdown, plan_table, rich_table
 from nlvideo.ablation.variants import sweep_of_settings
 from nlvideo.console import PLAIN
@@ -180,8 +180,6 @@ def test_the_tool_plans_and_reports(plan, tmp_path, run_tool):
     [
         (["--set", "model.net.after.at=none,nl7"], "variant nl7: placement 'nl7': expected none, nl1"),
         (["--set", "model.net.width=4", "--report-only"], "no such folder"),
-        (["--set", "model.net.width=4", "--slurm", "timeout_min=3"], "no effect without --launcher slurm"),
-        (["--set", "model.net.width=4", "--launcher", "slurm", "--jobs", "2"], "--jobs and --devices are for one"),
     ],
 )
 def test_the_tools_errors_are_a_line(arguments, words, tmp_path, run_tool):
@@ -203,9 +201,9 @@ def logged(tmp_path, monkeypatch):
 
 def test_runs_and_table_of_a_sweep_are_one_group_in_wandb(logged, tmp_path):
     (run,) = logged.rows[0].runs
-    (given,) = (argument for argument in run.arguments if argument.startswith("--trainer.logger={"))
-    settings = yaml.safe_load(given.partition("=")[2])["init_args"]
-    assert (settings["group"], settings["name"], settings["project"]) == ("widths", "widths: 4, seed 0", "mine")
+    environments = []
+    run_one(run, tmp_path, Resources(), lambda arguments, log, environment, shown: environments.append(environment), 0)
+    assert [environment["WANDB_RUN_GROUP"] for environment in environments] == ["widths", "widths"]
     log_tables([(logged, collect(logged, tmp_path))], tmp_path)
     (offline,) = (tmp_path / "wandb").glob("offline-run-*")
     assert list(offline.glob("files/media/table/results*.json"))
@@ -218,22 +216,3 @@ def test_a_table_that_cannot_be_logged_stops_nothing(logged, tmp_path, monkeypat
     monkeypatch.setattr(report, "WandbLogger", fail)
     log_tables([(logged, collect(logged, tmp_path))], tmp_path)
     assert "the table of widths is not logged: no network" in capsys.readouterr().out
-
-
-def test_slurm_settings():
-    assert parse_settings(["timeout_min=600", "slurm_partition=gpu"]) == {"timeout_min": 600, "slurm_partition": "gpu"}
-    with pytest.raises(ValueError, match="expected KEY=VALUE"):
-        parse_settings(["timeout_min"])
-
-
-def test_runs_as_submitted_jobs(tiny, tmp_path):
-    """On submitit's local executor: processes of this machine, started and watched as SLURM's jobs are."""
-    pytest.importorskip("submitit")
-    plan = make_plan(sweep_of_settings(["model.net.arch=c2d"], "jobs"), [*tiny, "--trainer.max_epochs=1"], [0])
-    reports = []
-    runs = list(plan.rows[0].runs)
-    run_on_slurm(runs, tmp_path, {"timeout_min": 5}, after_each=lambda: reports.append(1), cluster="local")
-    assert reports == [1]
-    assert collect(plan, tmp_path)[0].unfinished == ""
-    with pytest.raises(ValueError, match="--launcher slurm: "):  # there is no SLURM here
-        run_on_slurm(runs, tmp_path, {}, after_each=lambda: None)

@@ -16,15 +16,15 @@ import yaml
 from nlvideo.__main__ import main
 from nlvideo.ablation.execute import Runner, run_one
 from nlvideo.ablation.launch import Resources, find_error, in_subprocess
-from nlvideo.ablation.locks import is_locked, try_lock
 from nlvideo.ablation.plan import all_runs, make_plan
 from nlvideo.ablation.report import write_report
 from nlvideo.ablation.results import collect
-from nlvideo.ablation.runs import Run, failure, is_finished
+from nlvideo.ablation.runs import Run, failure, is_finished, is_running, try_lock
 from nlvideo.ablation.tables import cells, markdown
 from nlvideo.ablation.variants import read_sweep
 from nlvideo.evaluation.predictions import read_predictions
 from nlvideo.training.run_folder import write_json
+from nlvideo.training.run_lock import run_lock
 
 ROOT = Path(__file__).parents[2]
 FOUR = {
@@ -41,7 +41,7 @@ class InProcess:
     def __init__(self):
         self.commands = []
 
-    def __call__(self, arguments, log, resources, lock) -> str | None:
+    def __call__(self, arguments, log, environment, shown) -> str | None:
         self.commands.append(arguments)
         said = io.StringIO()
         try:
@@ -204,16 +204,16 @@ def test_the_error_of_a_command():
 
 
 def test_a_command_runs_in_a_process_with_its_share_of_the_machine(tmp_path):
-    error = in_subprocess(["fly"], tmp_path / "log.txt", Resources(cores=1), tmp_path / "lock")
+    error = in_subprocess(["fly"], tmp_path / "log.txt", Resources(cores=1).environment(), shown=False)
     assert error.startswith("no command 'fly'")
     assert "no command 'fly'" in (tmp_path / "log.txt").read_text()
 
 
 def cheap_runs(count: int) -> list[Run]:
-    return [Run(f"{i:010}", f"run {i}", f"run{i}", (), 1.0, True) for i in range(count)]
+    return [Run(f"{i:010}", f"run {i}", "runs", f"run{i}", (), 1.0, True) for i in range(count)]
 
 
-def write_line(arguments, log: Path, resources, lock) -> str | None:
+def write_line(arguments, log: Path, environment, shown) -> str | None:
     """Stands for a command that takes a while: notes that it was run, and leaves what a test leaves."""
     folder = log.parent
     descriptor = os.open(folder.parent / "lines", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -281,24 +281,11 @@ def test_a_run_that_another_process_has_is_locked(tmp_path):
 
 
 def test_a_training_that_outlives_its_killed_runner_is_not_joined_by_a_second_one(tmp_path):
-    """The command, whose imports take seconds, holds a lock itself."""
     run = cheap_runs(1)[0]
-    lock = run.lock_file(tmp_path, ".command")
-    lock.parent.mkdir()
-    runner = os.fork()
-    if runner == 0:
-        in_subprocess(["fit", "--help"], tmp_path / "log.txt", Resources(), lock)
-        os._exit(0)
-    deadline = time.monotonic() + 120
-    while not is_locked(lock):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(runner, signal.SIGKILL)
-    os.waitpid(runner, 0)
-    assert run_one(run, tmp_path, Resources(), write_line, None) == "locked"
-    while is_locked(lock):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    with run_lock(run.folder(tmp_path)):  # as `nlvideo fit` holds it
+        assert is_running(run, tmp_path)
+        assert run_one(run, tmp_path, Resources(), write_line, None) == "locked"
+    assert not is_running(run, tmp_path)
     assert run_one(run, tmp_path, Resources(), write_line, None) == "done"
 
 
