@@ -92,8 +92,7 @@ def block_grids(net: nn.Module, clip: Sequence[int]) -> dict[str, Grid]:
 
     def enter(path: str) -> Callable:
         def hook(module: nn.Module, args: tuple[Tensor]) -> None:
-            if not state["inside"]:
-                grids[path] = state["grid"]
+            grids[path] = state["grid"]  # of a block within a block too, as DualAttention has them
             state["inside"] += 1
 
         return hook

@@ -5,6 +5,7 @@ Shapes: B clips, C channels, T frames, H x W places in a frame.
 
 from typing import Any, ClassVar, get_args
 
+import torch
 from torch import Tensor, nn
 
 from nlvideo.blocks.lesion import Lesion
@@ -73,6 +74,19 @@ class Block(nn.Module):
             (B, Q, T, H', W'), H' x W' the positions of pooled keys; 0 for those that a query is not compared with.
         """
         raise NotImplementedError(f"{type(self).__name__} has no attention over positions")
+
+    def compares(self, x: Tensor, positions: Tensor) -> Tensor:
+        """Return with which positions chosen query positions are compared: by default with all, not pooled.
+
+        Override it with `attention_weights` if queries are compared with some, or with pooled keys.
+
+        Args:
+            x, positions: as in `attention_weights`.
+
+        Returns:
+            bool (Q, T, H', W').
+        """
+        return positions.new_ones(len(positions), *x.shape[2:], dtype=torch.bool)
 
     def channel_weights(self, x: Tensor) -> Tensor:
         """Return the gate of each channel, (B, C), or the weights of each channel over all, (B, C, C).

@@ -200,6 +200,16 @@ class NonLocal(Block):
                 out[:, chosen, first : first + frames] = weights.unflatten(2, (frames, *pooled))
         return out  # (B, Q, T, H', W')
 
+    def compares(self, x: Tensor, positions: Tensor) -> Tensor:
+        size = self._pool(x[:1, :1]).shape[2:]
+        keys = torch.cartesian_prod(*(torch.arange(n, device=x.device) for n in size))  # (M, 3)
+        if self.domain == "time":
+            same = (positions[:, None, 1:] == keys[:, 1:]).all(dim=2)  # (Q, M)
+        else:
+            frames = 1 if self.domain == "space" else size[0] // self.temporal_groups
+            same = positions[:, None, 0] // frames == keys[:, 0] // frames  # (Q, M)
+        return same.unflatten(1, size)
+
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and
         key have C channels."""
