@@ -6,7 +6,11 @@
 128+n stopped by signal n, with a checkpoint: 130 by Ctrl-C, 143 by SIGTERM, 138 by SIGUSR1, 140 by SIGUSR2
 """
 
+import functools
 import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 # In messages of a process group that has lost one of its processes: gloo's, then NCCL's.
@@ -64,3 +68,21 @@ def _of_loader(message: str) -> str:
         f"{words.rstrip('. ')}: a process that reads videos died, most often killed for want of memory; set "
         "data.num_workers or data.batch_size lower, or look for a video that crashes it: tools/check_videos.py"
     )
+
+
+def script(main: Callable[[], int | None]) -> Callable[[], int]:
+    """Make the main function of a script in tools/ return its exit status, and print an error of users as one line."""
+
+    @functools.wraps(main)
+    def run() -> int:
+        name = Path(sys.argv[0]).stem
+        try:
+            return main() or 0
+        except (ValueError, OSError, NotImplementedError) as error:  # the last from filelock: no locks on this disk
+            print(f"{name}: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(f"{name}: interrupted; the same command goes on from here, or starts afresh", file=sys.stderr)
+            return 130
+
+    return run

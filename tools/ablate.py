@@ -11,6 +11,7 @@ for all variants that do not set them themselves.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from nlvideo.ablation.execute import Runner
@@ -21,6 +22,7 @@ from nlvideo.ablation.runs import is_finished
 from nlvideo.ablation.tables import duration, plan_table, rich_table
 from nlvideo.ablation.variants import check_common, read_sweeps, sweep_of_settings
 from nlvideo.console import console
+from nlvideo.exit_codes import script
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,18 +49,9 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@script
 def main() -> int:
     options, overrides = build_parser().parse_known_args()
-    try:
-        return ablate(options, overrides)
-    except (ValueError, OSError, NotImplementedError) as error:  # the last from filelock: no locks on this disk
-        print(f"ablate: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("ablate: stopped; the same command goes on from here", file=sys.stderr)
-    return 1
-
-
-def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
     check_common(overrides)
     output, base = options.output, [argument for path in options.config for argument in ("-c", path)] + overrides
     if options.wandb:
@@ -80,7 +73,9 @@ def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
 
     output.mkdir(parents=True, exist_ok=True)
     if left and not options.report_only:
-        run(options, left, plans)
+        resources = make_resources(options.jobs, [device for device in options.devices.split(",") if device])
+        report = partial(write_report, plans, output)
+        Runner(left, output, resources, fail_fast=options.fail_fast, after_each=report).work()
     panels = write_report(plans, output)
     for panel in panels:
         console().print(rich_table(*panel))
@@ -88,15 +83,6 @@ def ablate(options: argparse.Namespace, overrides: list[str]) -> int:
         log_tables(panels, output)
     console().print(f"written to {output}: {FILES}; and a folder for each run")
     return 0 if options.report_only or all(is_finished(each.folder(output)) for each in runs) else 1
-
-
-def run(options: argparse.Namespace, left: list, plans: list) -> None:
-    def report() -> None:
-        write_report(plans, options.output)
-
-    devices = [each for each in options.devices.split(",") if each]
-    resources = make_resources(options.jobs, devices)
-    Runner(left, options.output, resources, fail_fast=options.fail_fast, after_each=report).work()
 
 
 if __name__ == "__main__":

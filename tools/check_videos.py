@@ -1,4 +1,4 @@
-"""Decode every video of a manifest, in processes of their own; write a manifest of the good ones and a report.
+"""Decode every video of a data set, in processes of their own; write a manifest of the good ones and a report.
 
 A crash or a hang of a decoder costs one video. Run it again and it goes on where it stopped; files that have changed
 since are checked again.
@@ -6,6 +6,8 @@ since are checked again.
 examples:
   python tools/check_videos.py data/k400/val.csv --num-classes 400 --known k400_val
   -> data/k400/val.clean.csv, with true frame counts; data/k400/val.report.csv, a line for each video
+  python tools/check_videos.py videos/train
+  -> of a folder for each class: videos/train.clean.csv, videos/train.report.csv and videos/classes.txt
   python tools/check_videos.py data/k400/val.csv --compare-decoders
   -> also prints the videos of which a decoder gives other frames than FFmpeg does from the beginning
 """
@@ -22,6 +24,8 @@ from nlvideo.console import track
 from nlvideo.data.manifest import Sample, read_manifest, relative_to, write_manifest
 from nlvideo.data.prepare.check import CLEAN, PROBLEMS, Check, check_video, compare_decoders
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
+from nlvideo.data.splits import read_folder
+from nlvideo.exit_codes import script
 
 # Videos in the copies and splits that published numbers were measured on.
 KNOWN = {
@@ -43,8 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("--num-classes", type=int, default=1_000_000, help="labels above are an error")
+    parser.add_argument("source", type=Path, help="a manifest, or a folder that has a folder for each class")
+    parser.add_argument("--num-classes", type=int, help="as many labels, from 0 (default: any)")
     parser.add_argument("--root", type=Path, help="where relative paths start (default: the manifest's folder)")
     parser.add_argument("--min-frames", type=int, default=8, help="fewer is too short (default: %(default)s)")
     parser.add_argument("--keep", choices=[*PROBLEMS], action="append", default=[], help="also in the clean manifest")
@@ -125,34 +129,30 @@ def summarize(samples: list[Sample], rows: dict[str, dict], known: str | None) -
         print(f"{known}: {count} videos are {whose}; this has {sum(statuses[each] for each in CLEAN)} good ones")
 
 
-def main() -> int:
+@script
+def main() -> None:
     options = build_parser().parse_args()
-    clean = options.manifest.with_suffix(".clean.csv")
-    report = options.manifest.with_suffix(".report.csv")
-    try:
-        samples = read_manifest(options.manifest, options.num_classes, options.root)
-        rows = check_all(samples, report, options)
-        kept = []
-        for path, label, _ in samples:
-            row = rows[str(path)]
-            if row["status"] not in {*CLEAN, *options.keep}:
-                continue
-            fps = float(row["fps"])
-            duration = round(int(row["num_frames"]) / fps, 3) if fps else ""
-            place = relative_to(path, clean.parent)
-            kept.append({**row, "path": place, "label": label, "id": path.stem, "duration": duration})
-        write_manifest(clean, kept, None)
-        if options.compare_decoders:
-            compare_all([Path(path) for path, row in rows.items() if row["status"] in CLEAN], options)
-    except (ValueError, OSError) as error:
-        print(f"check_videos: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("check_videos: interrupted; run it again to go on", file=sys.stderr)
-        return 130
+    if options.source.is_dir():
+        (samples, classes), name = read_folder(options.source), options.source.absolute().name
+    else:
+        samples = read_manifest(options.source, options.num_classes, options.root)
+        classes, name = None, options.source.stem
+    clean, report = [options.source.absolute().parent / f"{name}.{kind}.csv" for kind in ("clean", "report")]
+    rows = check_all(samples, report, options)
+    kept = []
+    for path, label, _ in samples:
+        row = rows[str(path)]
+        if row["status"] not in {*CLEAN, *options.keep}:
+            continue
+        fps = float(row["fps"])
+        duration = round(int(row["num_frames"]) / fps, 3) if fps else ""
+        place = relative_to(path, clean.parent)
+        kept.append({**row, "path": place, "label": label, "id": path.stem, "duration": duration})
+    write_manifest(clean, kept, classes)
+    if options.compare_decoders:
+        compare_all([Path(path) for path, row in rows.items() if row["status"] in CLEAN], options)
     summarize(samples, rows, options.known)
     print(f"{clean}: {len(kept)} videos; {report}: what was found")
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from nlvideo.checkpoint import convert, save
+from nlvideo.exit_codes import script
 from nlvideo.files import write_text
 
 
@@ -32,23 +33,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+@script
+def main() -> None:
     options = build_parser().parse_args()
-    try:
-        net = convert(options.input, **dict(map(parse_override, options.set)))
-        if options.classes:
-            net.class_names = read_names(options.classes, net.num_classes)
-        save(net, options.output)
-        config = options.output.with_suffix(".yaml")
-        write_text(config, yaml.safe_dump(recipe(net), sort_keys=False))
-    except (ValueError, OSError, yaml.YAMLError) as error:
-        print(f"convert_checkpoint: {error}", file=sys.stderr)
-        return 1
+    net = convert(options.input, **dict(map(parse_override, options.set)))
+    if options.classes:
+        net.class_names = read_names(options.classes, net.num_classes)
+    save(net, options.output)
+    config = options.output.with_suffix(".yaml")
+    write_text(config, yaml.safe_dump(recipe(net), sort_keys=False))
     print(net.conversion)
     print(f"written {options.output}, and {config}, the network as a configuration:")
     print(f"  nlvideo test -c DATA.yaml -c {config} --ckpt_path {options.output}")
     print(f"  nlvideo fit -c DATA.yaml -c {config} --model.init_from {options.output} --data.num_classes N")
-    return 0
 
 
 def recipe(net) -> dict:
@@ -65,7 +62,10 @@ def parse_override(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise ValueError(f"{text!r}: expected KEY=VALUE, such as temporal_stride=4")
-    return name, yaml.safe_load(value)
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{text!r}: not YAML: {' '.join(str(error).split())}") from error
 
 
 def read_names(path: Path, num_classes: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Says what a network costs before it is trained: parameters, multiply-adds and memory, stage by stage.
+"""Print what a network costs before it is trained: parameters, multiply-adds and memory, stage by stage.
 
 python tools/cost.py -c configs/c2d_r50_8x8.yaml --model.net.after.at nl5
 python tools/cost.py -c configs/c2d_r50_8x8.yaml --against configs/i3d_r50_8x8.yaml
@@ -12,6 +12,7 @@ from pathlib import Path
 from nlvideo.configuration import configuration
 from nlvideo.console import console
 from nlvideo.cost.tables import NetworkSpec, comparison_table, published_tables, stage_table
+from nlvideo.exit_codes import script
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,26 +27,22 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+@script
+def main() -> None:
     parser = build_parser()
     options, overrides = parser.parse_known_args()
     if bool(options.config) == options.paper:
         parser.error("give a recipe (-c), or --paper")
-    try:
-        if options.paper:
-            tables = published_tables()
-        else:
-            config = [argument for path in options.config for argument in ("-c", path)]
-            jobs = {Path(options.config[-1]).stem: NetworkSpec.of(configuration([*config, *overrides]))}
-            for path in options.against:
-                jobs[Path(path).stem] = NetworkSpec.of(configuration(["-c", path, *overrides]))
-            tables = [comparison_table(jobs) if options.against else stage_table(*jobs.values())]
-    except (ValueError, OSError) as error:
-        print(f"cost: {error}", file=sys.stderr)
-        return 1
+    if options.paper:
+        tables = published_tables()
+    else:
+        config = [argument for path in options.config for argument in ("-c", path)]
+        networks = {Path(options.config[-1]).stem: NetworkSpec.of(configuration([*config, *overrides]))}
+        for path in options.against:
+            networks[Path(path).stem] = NetworkSpec.of(configuration(["-c", path, *overrides]))
+        tables = [comparison_table(networks) if options.against else stage_table(*networks.values())]
     for table in tables:
         console().print(table)
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import nlvideo
 from nlvideo.checkpoint import add_import_argument
 from nlvideo.checkpoint.export import export
+from nlvideo.exit_codes import script
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,17 +22,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+@script
+def main() -> None:
     options = build_parser().parse_args()
-    try:
-        export(nlvideo.load(options.checkpoint, trusted_modules=options.trusted_modules), options.output)
-    except (ValueError, OSError) as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
-    print(
-        f"written {options.output}: {options.output.stat().st_size / 1e6:.1f} MB; class names and preprocessing inside"
-    )
-    return 0
+    export(nlvideo.load(options.checkpoint, trusted_modules=options.trusted_modules), options.output)
+    size = options.output.stat().st_size / 1e6
+    print(f"written {options.output}: {size:.1f} MB; class names and preprocessing inside")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import os
 import sys
 
 from nlvideo.console import progress_bar
+from nlvideo.exit_codes import script
 from nlvideo.visitors import dataset as visitors
 from nlvideo.visitors.scene import COLOURS, MAX_VISIT_FRAMES, NUM_CLASSES, STANDARD, VisitorOptions
 
@@ -56,20 +57,12 @@ def make(arguments: argparse.Namespace) -> visitors.DatasetInfo:
         )
 
 
-def main() -> int:
-    arguments = build_parser().parse_args()
-    try:
-        made = make(arguments)
-    except (ValueError, OSError) as error:
-        print(f"make_demo_data: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("make_demo_data: interrupted; the next run starts afresh", file=sys.stderr)
-        return 130
+@script
+def main() -> None:
+    made = make(build_parser().parse_args())
     done = "already there" if made.was_there else "written, with train.csv, val.csv and classes.txt"
     print(f"{made.folder}: {made.num_videos} videos {done}")
     print(f"what they look like: {made.folder / 'contact_sheet.png'}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from nlvideo.console import console
 from nlvideo.evaluation import statistics
 from nlvideo.evaluation.plots import plot_confusion
 from nlvideo.evaluation.predictions import Predictions, read_predictions
+from nlvideo.exit_codes import script
 
 SHOWN = 10  # classes, pairs and missing videos
 
@@ -29,18 +30,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
+@script
+def main() -> None:
     options = build_parser().parse_args()
-    try:
-        files = [read_predictions(path) for path in options.files]
-        named = list(zip(map(str, options.files), files, strict=True))
-        if options.weights is not None:
-            named.append(("fused", statistics.fuse(files, parse_weights(options.weights))))
-        report(named, options.output)
-    except (ValueError, OSError) as error:
-        print(f"score: {error}", file=sys.stderr)
-        return 1
-    return 0
+    files = [read_predictions(path) for path in options.files]
+    named = list(zip(map(str, options.files), files, strict=True))
+    if options.weights is not None:
+        named.append(("fused", statistics.fuse(files, parse_weights(options.weights))))
+    report(named, options.output)
 
 
 def parse_weights(text: str) -> list[float]:

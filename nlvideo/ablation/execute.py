@@ -98,7 +98,7 @@ class Runner:
         *,
         launch: Launch = in_subprocess,
         fail_fast: bool = False,
-        after_each: Callable[[], None] = lambda: None,
+        after_each: Callable[[], object] = lambda: None,
     ):
         self.output = output
         self.resources = resources

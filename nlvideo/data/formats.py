@@ -122,7 +122,7 @@ def folders(videos: Path) -> Listing:
 
 def path_list(annotation: Path, videos: Path, classes: list[str] | None = None) -> Listing:
     """``path label`` lines of SlowFast, pytorchvideo and mmaction2, or ``folder frames label`` of mmaction2."""
-    samples = read_manifest(annotation, len(classes) if classes else 1_000_000, videos)
+    samples = read_manifest(annotation, len(classes) if classes else None, videos)
     return Listing([Entry(path, label, path.stem) for path, label, _ in samples], classes)
 
 

@@ -41,10 +41,11 @@ class Row(NamedTuple):
     label: str
 
 
-def read_manifest(path: str | Path, num_classes: int, root: str | Path | None = None) -> list[Sample]:
+def read_manifest(path: str | Path, num_classes: int | None = None, root: str | Path | None = None) -> list[Sample]:
     """Return the videos of a manifest, in its order.
 
     Args:
+        num_classes: None takes any label.
         root: the folder that relative paths start from; None is the manifest's own.
 
     Raises:
@@ -65,10 +66,10 @@ def read_manifest(path: str | Path, num_classes: int, root: str | Path | None = 
     samples = []
     first_row: dict[Path, Row] = {}
     for row in rows:
-        if not row.label.strip().isdecimal() or int(row.label) >= num_classes:
+        if not row.label.strip().isdecimal() or (num_classes is not None and int(row.label) >= num_classes):
+            highest = "" if num_classes is None else f" to {num_classes - 1}, since data.num_classes is {num_classes}"
             raise ValueError(
-                f"manifest {path}, line {row.line}: label {row.label!r}; expected a whole number from 0 to "
-                f"{num_classes - 1}, since data.num_classes is {num_classes}"
+                f"manifest {path}, line {row.line}: label {row.label!r}; expected a whole number from 0{highest}"
             )
         sample = Sample(root / row.path, int(row.label), row.path)
         first = first_row.setdefault(sample.path, row)

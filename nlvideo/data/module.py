@@ -19,12 +19,13 @@ from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.mixup import mix_batch
 from nlvideo.data.protocols import PROTOCOLS, find_protocol
+from nlvideo.data.reading import summarize_decoders
 from nlvideo.data.samplers import TrainLoader
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.splits import Splits
 from nlvideo.data.train_dataset import TrainClips
 from nlvideo.data.transforms import Augment, color_augmentation, train_crop
-from nlvideo.data.video import Decoder, check_decoder, summarize_decoders
+from nlvideo.data.video import Decoder, check_decoder
 
 log = logging.getLogger(__name__)
 
@@ -162,8 +163,7 @@ class VideoData(LightningDataModule):
         self.samples |= {split: self.splits.read(split) for split in needed}
         ranks = self._ranks()
         if ranks["rank"] == 0:
-            first = self.samples[needed[0]]
-            rank_zero_info(summarize_decoders((sample.path for sample in first), self.reading["decoder"]))
+            rank_zero_info(summarize_decoders([its.path for its in self.samples[needed[0]]], **self.reading))
         if stage != "fit":
             return
         num_videos = len(self.samples["train"])

@@ -3,8 +3,11 @@
 Shapes: R training clips, J evaluation clips, n distinct frames, C = 3 channels, T frames of a clip, H x W pixels.
 """
 
+import logging
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +20,10 @@ from nlvideo.data.protocols import PROTOCOLS
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import TrainCrop, resize_short_side
 from nlvideo.data.video import Box, DecodeError, Decoder, Video
+
+log = logging.getLogger(__name__)
+
+FIRST_VIDEOS = 20  # of which a run says at its start which decoders read them
 
 Result = TypeVar("Result")
 
@@ -99,6 +106,23 @@ def run_with_timeout(seconds: float, read: Callable[..., Result], path: Path, **
     if not succeeded:
         raise result
     return result
+
+
+def summarize_decoders(paths: Sequence[Path], decoder: Decoder = "auto", timeout: float = 120.0) -> str:
+    """Return the line at the start of a run that says which decoders read how many of the first videos. If opening them
+    takes longer than `timeout` seconds together, it ends there, with a warning that names the file."""
+    counts: Counter[str] = Counter()
+    late = time.monotonic() + timeout
+    for path in paths[:FIRST_VIDEOS]:
+        try:
+            counts[run_with_timeout(late - time.monotonic(), Video, path, decoder=decoder).decoder] += 1
+        except DecodeError:
+            counts["unreadable"] += 1
+            if time.monotonic() >= late:
+                log.warning("%s: not open after %g seconds: does the disk hang?", path, timeout)
+                break
+    found = ", ".join(f"{name} {count}" for name, count in counts.most_common())
+    return f"decoders of the first {counts.total()} videos: {found}"
 
 
 def _inside(box: Box, height: int, width: int) -> Box:

@@ -89,19 +89,27 @@ class Splits:
             videos = read_manifest(source, self.num_classes, self.root)
             read_class_names(source, self.num_classes)  # raises if they disagree
             return videos
-        listing = folders(Path(source))
+        videos, names = read_folder(Path(source))
         label_of = {name: label for label, name in enumerate(self.class_names)}
-        if foreign := [name for name in listing.classes if name not in label_of]:
+        if foreign := [name for name in names if name not in label_of]:
             raise ValueError(
                 f"{source}: the folder {foreign[0]!r} is none of the {self.num_classes} classes, such as "
                 f"{self.class_names[0]!r}"
             )
-        if not listing.entries:
-            raise ValueError(f"{source}: no videos in its folders; expected a folder for each class, with videos in it")
-        return [
-            Sample(path, label_of[listing.classes[label]], path.relative_to(source).as_posix())
-            for path, label, _ in listing.entries
-        ]
+        return [video._replace(label=label_of[names[video.label]]) for video in videos]
+
+
+def read_folder(folder: Path) -> tuple[list[Sample], list[str]]:
+    """Return the videos of a folder that has a folder for each class, and the names of the classes.
+
+    Raises:
+        ValueError: there are no videos in it.
+    """
+    listing = folders(folder)
+    if not listing.entries:
+        raise ValueError(f"{folder}: no videos in its folders; expected a folder for each class, with videos in it")
+    videos = [Sample(path, label, path.relative_to(folder).as_posix()) for path, label, _ in listing.entries]
+    return videos, listing.classes
 
 
 def is_held_out(video: Sample, part: float) -> bool:

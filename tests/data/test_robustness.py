@@ -13,6 +13,7 @@ import pytest
 from nlvideo.data.prepare.check import check_video, compare_decoders
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.data.reading import run_with_timeout
+from nlvideo.data.splits import read_folder
 from nlvideo.data.video import DecodeError, Video
 from nlvideo.data.video.header import Header
 from tests.decoders import USABLE
@@ -162,3 +163,17 @@ def test_transcode_keeps_every_frame_and_goes_on_where_it_stopped(tmp_path, enco
     assert read_numbers(frames, time_dim=-4) == list(range(40))
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.avi.mp4", "all.csv"]
     assert "1 of 2 videos were there before" in run_tool("transcode.py", *arguments)
+
+
+def test_a_folder_for_each_class_is_checked_and_transcoded(tmp_path, write_numbered, run_tool):
+    (tmp_path / "train/a b").mkdir(parents=True)
+    write_numbered(tmp_path / "train/a b/1.mp4", 10)
+    assert "1 of 1 videos are ok" in run_tool("check_videos.py", tmp_path / "train", "--workers", "1")
+    assert (tmp_path / "train.clean.csv").read_text().splitlines()[1].startswith("train/a b/1.mp4,0,1,10,")
+    assert (tmp_path / "classes.txt").read_text() == "a b\n"
+    assert "1 of 1 videos" in run_tool("transcode.py", tmp_path / "train", tmp_path / "new", "--workers", "1")
+    assert (tmp_path / "new/train.csv").read_text().splitlines()[1].startswith("a b/1.mp4,0,1,")
+    assert read_folder(tmp_path / "new") == ([(tmp_path / "new/a b/1.mp4", 0, "a b/1.mp4")], ["a b"])
+    (tmp_path / "bad.csv").write_text("path,label\n1.mp4,x\n")
+    with pytest.raises(AssertionError, match="label 'x'; expected a whole number from 0\n"):
+        run_tool("transcode.py", tmp_path / "bad.csv", tmp_path / "new")

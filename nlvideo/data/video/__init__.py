@@ -1,7 +1,7 @@
 """Frames of a video by number: one reader per decoder behind one interface, `Video`."""
 
 from nlvideo.data.video.reader import CHUNK, Box, Prepare, Reader, ReadError
-from nlvideo.data.video.video import READERS, DecodeError, Decoder, Video, check_decoder, summarize_decoders
+from nlvideo.data.video.video import READERS, DecodeError, Decoder, Video, check_decoder
 
 __all__ = [
     "CHUNK",
@@ -14,5 +14,4 @@ __all__ = [
     "Reader",
     "Video",
     "check_decoder",
-    "summarize_decoders",
 ]

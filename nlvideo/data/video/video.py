@@ -1,8 +1,6 @@
 """`Video`: open a file or a folder of images with the first decoder that reads it, and return frames by number."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -168,16 +166,3 @@ def check_decoder(decoder: Decoder) -> None:
     except (ImportError, OSError, RuntimeError) as error:
         message = str(error).strip().partition("\n")[0]
         raise ValueError(f"decoder {decoder}: {message}; pip install {reader.module}") from error
-
-
-def summarize_decoders(paths: Iterable[Path], decoder: Decoder = "auto", *, at_most: int = 20) -> str:
-    """Return the line at the start of a run that says which decoders read how many of the first videos."""
-    counts: Counter[str] = Counter()
-    for path in islice(paths, at_most):
-        try:
-            counts[Video(path, decoder).decoder] += 1
-        except DecodeError:
-            counts["unreadable"] += 1
-    return f"decoders of the first {counts.total()} videos: " + ", ".join(
-        f"{name} {count}" for name, count in counts.most_common()
-    )

@@ -4,6 +4,7 @@ import errno
 import os
 import struct
 import sys
+import time
 from pathlib import Path
 
 import decord
@@ -12,8 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from nlvideo.data import reading
 from nlvideo.data.prepare.encode import write_video
-from nlvideo.data.video import Box, DecodeError, Video, check_decoder, summarize_decoders
+from nlvideo.data.reading import summarize_decoders
+from nlvideo.data.video import Box, DecodeError, Video, check_decoder
 from tests.decoders import DECODERS, USABLE
 
 SAMPLES = os.environ.get("NLVIDEO_SAMPLE_VIDEOS")
@@ -71,7 +74,15 @@ def test_the_line_that_says_which_decoders_read(numbered, tmp_path, encode):
     encode(tmp_path / "a.avi", 5, "mpeg4", {})
     paths = [numbered, tmp_path / "a.avi", numbered, tmp_path / "absent.mp4"]
     assert summarize_decoders(paths) == "decoders of the first 4 videos: decord 2, pyav 1, unreadable 1"
-    assert summarize_decoders(paths, at_most=1) == "decoders of the first 1 videos: decord 1"
+
+
+def test_a_disk_that_hangs_does_not_hold_the_start_of_a_run(numbered, monkeypatch, caplog):
+    def hang(path, decoder):
+        time.sleep(60)
+
+    monkeypatch.setattr(reading, "Video", hang)
+    assert summarize_decoders([numbered] * 3, timeout=0.01) == "decoders of the first 1 videos: unreadable 1"
+    assert f"{numbered}: not open after 0.01 seconds" in caplog.text
 
 
 def test_a_decoder_that_is_unknown_or_not_installed_is_an_error(numbered, monkeypatch):
