@@ -20,8 +20,9 @@ from torchvision.transforms.v2 import functional as F
 from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.protocols import PROTOCOLS
-from nlvideo.data.reading import read_eval_clips, run_with_timeout
+from nlvideo.data.reading import read_eval_clips
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.time_limit import run_with_timeout
 from nlvideo.data.video import Box, DecodeError, Decoder
 
 log = logging.getLogger(__name__)

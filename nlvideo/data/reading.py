@@ -1,16 +1,14 @@
-"""Open, number, read: from a video's path to the frames of its clips, each decoded once, within a time limit.
+"""Open, number, read: from a video's path to the frames of its clips, each decoded once.
 
 Shapes: R training clips, J evaluation clips, n distinct frames, C = 3 channels, T frames of a clip, H x W pixels.
 """
 
 import logging
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,14 +16,13 @@ from torch import Tensor
 
 from nlvideo.data.protocols import PROTOCOLS
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.time_limit import run_with_timeout
 from nlvideo.data.transforms import TrainCrop, resize_short_side
 from nlvideo.data.video import Box, DecodeError, Decoder, Video
 
 log = logging.getLogger(__name__)
 
 FIRST_VIDEOS = 20  # of which a run says at its start which decoders read them
-
-Result = TypeVar("Result")
 
 
 def read_training_clips(
@@ -78,34 +75,6 @@ def read_eval_clips(
     distinct, places = np.unique(clips, return_inverse=True)
     frames = video.frames(distinct, partial(resize_short_side, short_side=short_side))
     return frames, torch.from_numpy(places.reshape(clips.shape)), torch.from_numpy(distinct)
-
-
-def run_with_timeout(seconds: float, read: Callable[..., Result], path: Path, **options) -> Result:
-    """Return read(path, **options).
-
-    A call that takes longer stays behind in its thread, which Python cannot stop but which does not keep the process
-    alive; its memory stays in use.
-
-    Raises:
-        DecodeError: if it takes longer.
-    """
-    outcome: list[tuple[bool, Result | BaseException]] = []
-
-    def run() -> None:
-        try:
-            outcome.append((True, read(path, **options)))
-        except BaseException as error:  # raised in the calling thread
-            outcome.append((False, error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not outcome:
-        raise DecodeError(f"{path}: reading it took longer than {seconds:g} seconds")
-    ((succeeded, result),) = outcome
-    if not succeeded:
-        raise result
-    return result
 
 
 def summarize_decoders(paths: Sequence[Path], decoder: Decoder = "auto", timeout: float = 120.0) -> str:

@@ -10,8 +10,9 @@ from nlvideo.data.clips import Clips, ClipTransform, CutClips
 from nlvideo.data.failures import Failures
 from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
-from nlvideo.data.reading import read_training_clips, run_with_timeout
+from nlvideo.data.reading import read_training_clips
 from nlvideo.data.sampling import ClipSampling
+from nlvideo.data.time_limit import run_with_timeout
 from nlvideo.data.video import DecodeError, Decoder
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -12,8 +13,8 @@ import pytest
 
 from nlvideo.data.prepare.check import check_video, compare_decoders
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
-from nlvideo.data.reading import run_with_timeout
 from nlvideo.data.splits import read_folder
+from nlvideo.data.time_limit import run_with_timeout
 from nlvideo.data.video import DecodeError, Video
 from nlvideo.data.video.header import Header
 from tests.decoders import USABLE
@@ -96,6 +97,21 @@ def test_a_time_limit_returns_raises_and_gives_up():
         run_with_timeout(5, lambda path: 1 / 0, "a.mp4")
     with pytest.raises(DecodeError, match=r"^a\.mp4: reading it took longer than 0\.01 seconds"):
         run_with_timeout(0.01, lambda path: time.sleep(5), "a.mp4")
+
+
+def test_reads_share_a_thread_until_one_hangs_or_the_process_forks():
+    def thread(path):
+        return threading.get_ident()
+
+    first = run_with_timeout(5, thread, "a.mp4")
+    assert run_with_timeout(5, thread, "b.mp4") == first
+    child = os.fork()
+    if child == 0:
+        os._exit(run_with_timeout(5, lambda path: 7, "a.mp4"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    with pytest.raises(DecodeError):
+        run_with_timeout(0.01, lambda path: time.sleep(5), "a.mp4")
+    assert run_with_timeout(5, thread, "a.mp4") != first
 
 
 @pytest.fixture(scope="module")
