@@ -37,7 +37,9 @@ def parse_lesions(net: nn.Module, texts: Sequence[str]) -> dict[str, dict[str, L
             lesion = Lesion.parse(kind) if colon else Lesion()
         except ValueError as error:
             raise ValueError(f"--lesion {text}: {error}") from None
-        rows = {"all": [list(places)], "each": [[name] for name in places]}.get(where, [where.split(SEVERAL)])
+        rows = {"all": [list(places)], "each": [[name] for name in places]}.get(
+            where, [list(dict.fromkeys(where.split(SEVERAL)))]
+        )
         for names in rows:
             if unknown := [name for name in names if name not in places]:
                 raise ValueError(

@@ -74,9 +74,10 @@ class Comparison:
         rows = []
         for label in np.unique(intact.labels):
             of_class = intact.labels == label
-            cost = Cost.of(intact.right["video"][of_class], self.evaluation.right["video"][of_class])
-            counted = {"class": class_names[label], "videos": int(of_class.sum())}
-            rows.append({"variant": self.variant.name, **counted, **asdict(cost)})
+            right = intact.right["video"][of_class]
+            cost = Cost.of(right, self.evaluation.right["video"][of_class])
+            of_intact = {"class": class_names[label], "videos": len(right), "intact_top1": float(right.mean())}
+            rows.append({"variant": self.variant.name, **of_intact, **asdict(cost)})
         return rows
 
 
@@ -109,7 +110,7 @@ def report_comparison(
     console().print(table)
     console().print(note)
 
-    pd.DataFrame(rows).convert_dtypes().to_csv(folder / "variants.csv", index=False)
+    pd.DataFrame(rows, columns=list(rows[-1])).convert_dtypes().to_csv(folder / "variants.csv", index=False)
     lines = [list(cells[0]), ["---"] * len(cells[0]), *(list(each.values()) for each in cells)]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     write_text(folder / "variants.md", f"{text}\n\n{note}\n")
@@ -119,6 +120,8 @@ def report_comparison(
     probes = {variant.name: of_variant for variant, of_variant in by_class.items() if variant.kind == "probe"}
     if probes:
         plot_class_costs(probes, folder / "time.png")
+    picture = ", time.png" if probes else ""
+    console().print(f"variants.csv, variants.md, variants_per_class.csv{picture} and predictions of each row: {folder}")
 
 
 def _row(name: str, evaluation: Evaluation, comparison: Comparison | None = None) -> dict[str, Any]:

@@ -50,16 +50,20 @@ def plot_class_costs(costs: Mapping[str, Sequence[Mapping[str, Any]]], png: Path
     """
     mean = np.mean([[row["cost"] for row in rows] for rows in costs.values()], axis=0)  # of each class
     shown = np.argsort(mean, kind="stable")[-NAMED_COSTS:]  # the largest on top
-    size = (2 + 2.2 * len(costs), 1.2 + 0.22 * len(shown))
-    figure, axes = plt.subplots(1, len(costs), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    size = (2 + 2 * len(costs), 1.4 + 0.22 * len(shown))
+    figure, axes = plt.subplots(
+        1, len(costs), figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
     for axis, (name, rows) in zip(axes[0], costs.items(), strict=True):
         for y, row in enumerate(rows[i] for i in shown):
             cost, low, high = (100 * row[key] for key in ("cost", "low", "high"))
             axis.plot([low, high], [y, y], color="C0")
             axis.plot(cost, y, "o", color="C0", markersize=4)
         axis.axvline(0, color="black", linewidth=1)
-        axis.set(title=name, xlabel="intact less this, points of top-1")
+        axis.set(title=name, xlabel="top-1 lost, points")
         axis.grid(alpha=0.3)
+    left, right = axes[0, 0].get_xlim()
+    axes[0, 0].set_xlim(min(left, -5), max(right, 5))
     classes = [next(iter(costs.values()))[i] for i in shown]
     names = [f"{row['class']} ({row['videos']})" for row in classes]
     axes[0, 0].set_yticks(range(len(names)), names, fontsize=8, parse_math=False)

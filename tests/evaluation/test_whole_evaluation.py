@@ -34,7 +34,8 @@ def arguments(folder: Path) -> list[str]:
 
 def results(folder: Path) -> dict:
     found = json.loads((folder / "test.json").read_text())
-    return {key: found[key] for key in ("clip", "clip_averaged", "video", "num_scored", "num_videos", "missing")}
+    keys = ("clip", "clip_averaged", "video", "num_scored", "num_videos", "missing", "variants")
+    return {key: found.get(key) for key in keys}
 
 
 def in_a_process(code: str) -> subprocess.CompletedProcess:
@@ -58,21 +59,31 @@ def test_the_predictions_file_holds_the_logged_results(tested, one_thread):
     assert logged["clip_averaged"]["loss"] == pytest.approx(-np.log(of_label).mean(), abs=1e-5)
 
 
-def test_two_processes_give_the_same_scores_also_of_a_test_that_one_began(tested, one_thread):
-    assert main(arguments(tested)) == 0
-    expected, alone = results(tested), read_predictions(tested / "predictions.parquet")
+def test_two_processes_give_the_same_scores_also_of_a_test_that_one_began(tested, one_thread, capsys):
+    """With lesions and probes, of which each has its predictions, too."""
+    given = [*arguments(tested), "--lesion", "res3.1", "all:own_frame", "--probe", "shuffled", "still"]
+    assert main(given) == 0
+    files = sorted(tested.glob("predictions*.parquet"))
+    assert len(files) == 5
+    expected, alone = results(tested), [read_predictions(file) for file in files]
+    table = (tested / "variants.csv").read_text()
     options = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp_fork"]
 
     def test_together(*more: str) -> None:
-        done = in_a_process(f"from nlvideo.__main__ import main\nexit(main({[*arguments(tested), *options, *more]}))")
+        done = in_a_process(f"from nlvideo.__main__ import main\nexit(main({[*given, *options, *more]}))")
         assert done.returncode == 0, done.stderr
-        together = read_predictions(tested / "predictions.parquet")
         assert results(tested) == expected
-        assert together.ids == alone.ids
-        np.testing.assert_array_equal(together.scores, alone.scores)
+        assert (tested / "variants.csv").read_text() == table
+        for file, before in zip(files, alone, strict=True):
+            together = read_predictions(file)
+            assert together.ids == before.ids
+            np.testing.assert_array_equal(together.scores, before.scores)
 
     test_together()
-    assert in_a_process(KILLED.format(arguments=arguments(tested))).returncode == -signal.SIGKILL
+    assert in_a_process(KILLED.format(arguments=given)).returncode == -signal.SIGKILL
+    for other in (arguments(tested), [*given, "reversed"], [*given, "--seed_everything=1"]):
+        assert main([*other, "--resume"]) == 1
+        assert "with other settings (variants)" in capsys.readouterr().err
     test_together("--resume")
     assert not (tested / "test_progress").exists()
 
