@@ -25,15 +25,15 @@ def arguments(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def tested(trained, tmp_path_factory):
-    """A run that was tested with variants, the predictions by row of the table, and how many videos were opened."""
+    """A run that was tested with variants, the predictions by row of the table, and the videos as they were decoded."""
     folder = tmp_path_factory.mktemp("tested") / "nl"
     shutil.copytree(trained, folder)
-    opened = []
+    decoded = []
 
     class Counted(Video):
-        def __init__(self, path, *args):
-            opened.append(path)
-            super().__init__(path, *args)
+        def frames(self, *args, **options):
+            decoded.append(self.path)
+            return super().frames(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "Video", Counted)
@@ -42,7 +42,7 @@ def tested(trained, tmp_path_factory):
     rows = {"intact": read_predictions(folder / "predictions.parquet")}
     for file in folder.glob("predictions-*.parquet"):
         rows[file.stem.removeprefix("predictions-")] = read_predictions(file)
-    return folder, rows, opened
+    return folder, rows, decoded
 
 
 def by_hand(folder: Path, visitors: Path, ids: list[str], *, bare: bool, order: list[int]) -> tuple:
@@ -133,9 +133,9 @@ def test_the_table_by_hand(tested):
     assert "All rows are of one network, trained once" in markdown
 
 
-def test_every_video_is_opened_once(tested):
-    _, _, opened = tested
-    assert len(opened) == len(set(opened)) == 8
+def test_every_video_is_decoded_once(tested):
+    _, _, decoded = tested
+    assert len(decoded) == len(set(decoded)) == 8
 
 
 def test_variants_leave_the_intact_numbers_as_they_are(tested, tmp_path, one_thread):
