@@ -121,7 +121,7 @@ class PreemptionCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Raise OSError if the final checkpoint is not on the disk: the training is not finished then."""
-        error = trainer.strategy.broadcast(self.io.errors.get(self.path))
+        error = trainer.strategy.broadcast(self.io.error(self.path))
         if error is not None and not trainer.fast_dev_run:
             raise OSError(
                 f"{self.path}: the final checkpoint could not be written ({error}), so this training is not finished. "
@@ -183,6 +183,7 @@ class PreemptionCheckpoint(Checkpoint):
 
     def _stop_if(self, signum: int, trainer: Trainer) -> None:
         if signum:
+            self.io.wait()
             name = signal.Signals(signum).name
             goes_on = f"the same command goes on from {self.path}" if self.path.exists() else "nothing is written yet"
             raise Stopped(signum, f"stopped by {name} after step {trainer.global_step}; {goes_on}")
