@@ -6,6 +6,8 @@ import sys
 from nlvideo.exit_codes import exit_code
 from nlvideo.user_modules import search_working_directory
 
+COMMANDS = ("fit", "validate", "test", "predict", "attend", "attention-stats")
+
 HELP = """\
 nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
 
@@ -16,6 +18,8 @@ usage: nlvideo COMMAND [options]
   test       video level      nlvideo test -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
   predict    any video        nlvideo predict video.mp4 --ckpt_path runs/nl/last.ckpt
   attend     attention maps   nlvideo attend video.mp4 --ckpt_path runs/nl/last.ckpt -o maps
+  attention-stats    statistics of attention over a test set
+                              nlvideo attention-stats -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt -o stats
 
   nlvideo COMMAND --help      every option of a command
   nlvideo fit --model.net.help ResNet3d                  the options of the network
@@ -38,8 +42,8 @@ def main(args: list[str] | None = None) -> int:
 
         print(nlvideo.__version__)
         return 0
-    if args[0] not in ("fit", "validate", "test", "predict", "attend"):
-        print(f"nlvideo: no command {args[0]!r}; expected fit, validate, test, predict or attend", file=sys.stderr)
+    if args[0] not in COMMANDS:
+        print(f"nlvideo: no command {args[0]!r}; expected {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -53,6 +57,10 @@ def main(args: list[str] | None = None) -> int:
             from nlvideo import attend_cli
 
             attend_cli.main(args[1:])
+        elif args[0] == "attention-stats":
+            from nlvideo import attention_stats_cli
+
+            attention_stats_cli.AttentionStatsCLI(args[1:])
         else:
             from nlvideo import cli
 

@@ -155,12 +155,15 @@ class VideoCLI(LightningCLI):
             if not config.name:
                 raise ValueError(f"--runs_dir {config.runs_dir}: give --name too; results go to runs_dir/name")
             folder = Path(config.runs_dir) / config.name
+        return self._writable(folder, "--name and --runs_dir")
+
+    @staticmethod
+    def _writable(folder: Path, options: str) -> Path:
         try:
             make_writable_folder(folder)
         except OSError as error:
             raise ValueError(
-                f"{folder}: results can't be written there ({error.strerror}); choose another folder with --name and "
-                "--runs_dir"
+                f"{folder}: results can't be written there ({error.strerror}); choose another folder with {options}"
             ) from error
         return folder
 

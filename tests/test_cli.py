@@ -203,7 +203,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
 
 def test_unknown_command(capsys):
     assert main(["train"]) == 2
-    assert "expected fit, validate, test, predict" in capsys.readouterr().err
+    assert "expected fit, validate, test, predict, attend" in capsys.readouterr().err
 
 
 def test_a_logger_that_does_not_start_is_left_out(tiny, tmp_path, capsys):

@@ -18,7 +18,7 @@ ALLOWED = {
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
     "analysis": {
-        *("torch", "numpy", "matplotlib"),
+        *("torch", "numpy", "matplotlib", "lightning", "pyarrow", "rich", "nlvideo.console"),
         *("nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.evaluation", "nlvideo.files"),
     },
     "checkpoint": {

@@ -64,13 +64,13 @@ class AttentionMap:
 def block_names(net: nn.Module) -> dict[str, str]:
     """Return the module paths of the blocks that have maps or channel weights, by names such as res4.1, see
     `place_names`."""
-    return place_names(net, (path for path, block in _blocks(net) if any(_overrides(block, name) for name in WEIGHTS)))
+    return place_names(net, (path for path, block in _blocks(net) if any(overrides(block, name) for name in WEIGHTS)))
 
 
 def channel_weights(net: nn.Module, clip: Tensor, path: str) -> Tensor | None:
     """Return a block's gates [C] or weights [C, C] on a clip [1, 3, T, H, W]; None if it weighs no channels."""
     block = net.get_submodule(path)
-    if not _overrides(block, "channel_weights"):
+    if not overrides(block, "channel_weights"):
         return None
     with torch.no_grad():
         return block.channel_weights(_inputs(net, {path: block}, clip)[path])[0].float().cpu()
@@ -80,7 +80,8 @@ def _blocks(net: nn.Module) -> Iterator[tuple[str, Block]]:
     return ((path, module) for path, module in net.named_modules() if isinstance(module, Block))
 
 
-def _overrides(block: Block, method: str) -> bool:
+def overrides(block: Block, method: str) -> bool:
+    """Return whether a block has a method of its own in place of the base class's."""
     return getattr(type(block), method) is not getattr(Block, method)
 
 
@@ -177,7 +178,7 @@ def influential_positions(
 def _chosen(net: nn.Module, blocks: Sequence[str] | None) -> dict[str, str]:
     """Return the module paths of the blocks with attention maps that were asked for, by name."""
     names = block_names(net)
-    found = {name: path for name, path in names.items() if _overrides(net.get_submodule(path), WEIGHTS[0])}
+    found = {name: path for name, path in names.items() if overrides(net.get_submodule(path), WEIGHTS[0])}
     if not found:
         raise ValueError("the network has no block with attention maps: no NonLocal and no PositionAttention")
     unknown = [name for name in blocks or () if name not in found]

@@ -12,6 +12,7 @@ from lightning import Trainer
 
 from nlvideo.console import console
 from nlvideo.data.eval_dataset import DecodedVideo, ViewSpec
+from nlvideo.data.module import VideoData
 from nlvideo.evaluation.inference_dtype import fastest_dtype, measured_rows
 from nlvideo.evaluation.multi_view import Evaluation, Normalize, VideoScores, score_views
 from nlvideo.evaluation.progress import EvaluationProgress, Rows, scoring_settings
@@ -71,18 +72,20 @@ class Evaluator:
         """Scores of the videos so far by the intact network."""
         return self._scores[INTACT.name]
 
+    def settings(self, data: VideoData) -> dict[str, str]:
+        """Return what a test must have in common with a stopped one to go on with it."""
+        names = ", ".join(variant.name for variant in self.variants)
+        settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
+        settings["variants"] = f"{names}, seed {data.seed}" if len(self.variants) > 1 else names
+        return scoring_settings(data, self.results.checkpoint, **settings)
+
     def open_progress(self, trainer: Trainer) -> None:
         """Go on with a stopped test or forget it, before the test's loader is made. A collective call."""
         self._begin()
         if self.results is None:
             return
         data = trainer.datamodule
-        names = ", ".join(variant.name for variant in self.variants)
-        settings = {"inference_dtype": self.inference_dtype, "keep_view_scores": self.keep_view_scores}
-        settings["variants"] = f"{names}, seed {data.seed}" if len(self.variants) > 1 else names
-        self._progress = EvaluationProgress(
-            self.results.path, scoring_settings(data, self.results.checkpoint, **settings)
-        )
+        self._progress = EvaluationProgress(self.results.path, self.settings(data))
         rows: Rows = {}
         if self.results.resume:
             rows = self._progress.read()
