@@ -93,6 +93,19 @@ def torchcodec_alone(path: Path) -> object:
     return video.get_frames_at(frame_numbers(len(video))).data
 
 
+def bridged(clips: Iterable) -> Iterable:
+    """Yield clips with the bridge of decord that pytorchvideo sets once and for all, whatever others have set since."""
+    import decord
+
+    clips = iter(clips)
+    while True:
+        decord.bridge.set_bridge("torch")
+        clip = next(clips, None)
+        if clip is None:
+            return
+        yield clip
+
+
 def pytorchvideo(decoder: str) -> Make:
     def transform(sample: dict) -> torch.Tensor:
         video = sample["video"]  # float32 [C, T, H, W], every frame of the clip
@@ -110,13 +123,14 @@ def pytorchvideo(decoder: str) -> Make:
             decode_audio=False,
             decoder=decoder,
         )
-        return DataLoader(dataset, batch_size=None, num_workers=workers)
+        return bridged(DataLoader(dataset, batch_size=None, num_workers=workers))
 
     return make
 
 
 def mmaction2(files: list[Path], workers: int) -> Iterable:
     """Build the training pipeline of its configs/recognition/slowonly of version 1."""
+    import decord
     from mmaction.datasets import transforms as mm
 
     steps = [
@@ -131,6 +145,7 @@ def mmaction2(files: list[Path], workers: int) -> Iterable:
     ]
 
     def read(path: Path) -> object:
+        decord.bridge.set_bridge("native")
         results = {"filename": str(path), "start_index": 0, "modality": "RGB", "label": 0}
         for step in steps:
             results = step(results)
