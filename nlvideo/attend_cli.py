@@ -8,9 +8,10 @@ import torch
 from nlvideo.analysis.attend import attend
 from nlvideo.analysis.clip import read_clip
 from nlvideo.analysis.geometry import Triple
-from nlvideo.checkpoint import add_import_argument, load
+from nlvideo.checkpoint import load
 from nlvideo.console import console
 from nlvideo.predict_cli import check_device
+from nlvideo.user_modules import add_import_argument
 
 
 def parse_query(text: str) -> Triple:

@@ -32,6 +32,7 @@ from nlvideo.training.run_lock import run_lock
 from nlvideo.training.sanity_checks import check_strategy
 from nlvideo.training.trainer import Trainer, set_speed, with_timeout
 from nlvideo.training.wandb_media import WandbMedia
+from nlvideo.user_modules import import_named_modules
 
 
 class VideoCLI(LightningCLI):
@@ -49,7 +50,7 @@ class VideoCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,  # a checkpoint carries its own record
-                args=checkpoint.import_named_modules(args),
+                args=import_named_modules(args),
             )
 
     @staticmethod

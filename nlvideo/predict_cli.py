@@ -12,13 +12,14 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from nlvideo.checkpoint import add_import_argument, load
+from nlvideo.checkpoint import load
 from nlvideo.console import console, track
 from nlvideo.data.formats import SUFFIXES
 from nlvideo.data.video import DecodeError
 from nlvideo.evaluation.predict import predict, predict_seconds
 from nlvideo.models import Backbone
 from nlvideo.models.inference import inference_copy
+from nlvideo.user_modules import add_import_argument
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import nlvideo
-from nlvideo.checkpoint import add_import_argument
 from nlvideo.checkpoint.export import export
 from nlvideo.exit_codes import script
+from nlvideo.user_modules import add_import_argument
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -112,7 +112,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return (tuple if isinstance(value, tuple) else list)(map(_plain, value))
     if isinstance(value, Callable):
         raise ValueError(
             f"{value!r} cannot be written to a checkpoint: give a class or functools.partial of a class, not a function"

@@ -33,8 +33,9 @@ class Insert:
 SHORTHAND = tuple(field.name for field in fields(Insert))
 
 
-def named_inserts(given: Insert | Mapping[str, Insert]) -> dict[str, Insert]:
-    """Return kinds of blocks by name; an `Insert` alone is called ``main``.
+def named_inserts(given: Insert | Mapping[str, Insert | Mapping[str, Any]]) -> dict[str, Insert]:
+    """Return kinds of blocks by name; an `Insert` alone is called ``main``. A mapping of an Insert's settings, as
+    records of networks have it, becomes one.
 
     Raises:
         ValueError: a name could not be written in a key of the command line.
@@ -46,7 +47,11 @@ def named_inserts(given: Insert | Mapping[str, Insert]) -> dict[str, Insert]:
                 f"after: {name!r} cannot name a kind of block; expected letters, digits and underscores, and not "
                 f"{' or '.join(SHORTHAND)}"
             )
-    return inserts
+    return {name: as_insert(insert) for name, insert in inserts.items()}
+
+
+def as_insert(given: Insert | Mapping[str, Any]) -> Insert:
+    return given if isinstance(given, Insert) else Insert(**given)
 
 
 def merge_inserts(before: Mapping[str, Any], override: Any) -> dict[str, Any]:

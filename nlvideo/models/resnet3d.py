@@ -18,7 +18,7 @@ from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone
 from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
 from nlvideo.models.head import Head
-from nlvideo.models.inserts import Insert, named_inserts
+from nlvideo.models.inserts import Insert, as_insert, named_inserts
 from nlvideo.models.placement import STAGES, resolve_placement
 from nlvideo.models.residual import Arch, BasicBranch, Residual, ResidualBlock
 
@@ -89,7 +89,7 @@ class ResNet3d(Backbone):
         branch_position: Position = "standard",
         head: Callable[[int, int, float], Head] = Head,
     ):
-        after = named_inserts(after)
+        after, branch = named_inserts(after), as_insert(branch)
         super().__init__(num_classes, locals())
         self._pool1_padded = pool1 == "padded"
         check_choice("arch", arch, Arch)

@@ -12,22 +12,8 @@ from nlvideo import checkpoint
 from nlvideo.__main__ import main
 from nlvideo.blocks import NonLocal, SqueezeExcite
 from nlvideo.checkpoint.rebuild import known_classes, rebuild
-from nlvideo.models import DualAttentionHead, Insert, ResNet3d
-
-PREPROCESSING = {
-    "clip_frames": 4,
-    "frame_interval": 2,
-    "kind": "dense",
-    "target_fps": None,
-    "short_side": 32,
-    "crop_size": 32,
-    "mean": 0.45,
-    "std": 0.225,
-}
-
-
-def narrow(**given) -> ResNet3d:
-    return ResNet3d("c2d", [1, 1, 1, 1], 3, width=4, **given)
+from nlvideo.models import DualAttentionHead, Insert
+from tests.checkpoint.test_native import PREPROCESSING, narrow
 
 
 def write(net, path, edit=None):
