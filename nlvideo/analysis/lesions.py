@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -73,14 +74,10 @@ def lesioned(net: nn.Module, lesions: Mapping[str, Lesion]) -> Iterator[None]:
     with ExitStack() as hooks:
         for path, lesion in lesions.items():
             for block in targets(net.get_submodule(path), lesion):
-                hook = _LesionHook(lesion)
+                hook = partial(_with_lesion, lesion)
                 hooks.enter_context(block.register_forward_pre_hook(hook, with_kwargs=True))
         yield
 
 
-class _LesionHook:
-    def __init__(self, lesion: Lesion):
-        self.lesion = lesion
-
-    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        return args, {**kwargs, "lesion": self.lesion}
+def _with_lesion(lesion: Lesion, block: Block, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    return args, {**kwargs, "lesion": lesion}
