@@ -37,6 +37,15 @@ def render(scene: Scene) -> np.ndarray:
     return np.clip(np.rint(video), 0, 255).astype(np.uint8)
 
 
+def visit_masks(scene: Scene) -> np.ndarray:
+    """Return how much of each pixel shows the figure of each visit, the wall in front: float32 [visits, T, H, W]."""
+    masks = np.zeros((len(scene.visits), NUM_FRAMES, SIZE, SIZE), np.float32)
+    for mask, visit in zip(masks, scene.visits, strict=True):
+        for time, frame in enumerate(visit.frames):
+            mask[frame, :WALL_TOP] = _coverage(scene.visitors[visit.visitor].shape, visit, time)[:WALL_TOP]
+    return masks
+
+
 def _wall(rng: np.random.Generator) -> np.ndarray:
     """Return bricks in courses, each shifted by half a brick: [rows of the wall, W, 3]."""
     row = np.arange(SIZE - WALL_TOP)[:, None]  # [rows, 1]
