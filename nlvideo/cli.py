@@ -97,17 +97,17 @@ class VideoCLI(LightningCLI):
             nargs="+",
             type=str,
             default=[],
-            help="test: score the network without a block too, such as res4.1, in the same decode. Several: each is a "
-            "row, res3.0+res4.1 one of two blocks, all one of all, each a row a block. What is done to the block "
-            "follows a colon: off (default), own_frame, other_frames, window3 (frames), uniform.",
+            help="test: score the network with blocks off too, in the same decode. A row of the results each: a block "
+            "(res4.1), several (res3.0+res4.1), all together, or each (a row a block). With :own_frame, "
+            ":other_frames, :window3 (frames) or :uniform behind it, a block is restricted instead.",
         )
         parser.add_argument(
             "--probe",
             nargs="+",
             type=str,
             default=[],
-            help="test: score the clips with other frames too: shuffled, reversed, still, first_half, second_half, or "
-            "all.",
+            help="test: score the clips with their frames rearranged too: shuffled, reversed, still, first_half, "
+            "second_half, or all of these.",
         )
         parser.link_arguments("data.num_classes", "model.net.init_args.num_classes")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
