@@ -17,8 +17,11 @@ def mix_batch(clips: Clips, num_classes: int, *, mixup: float, cutmix: float) ->
         cutmix: alpha of CutMix, 0 for none. With both, one of them is drawn.
 
     Returns:
-        video uint8 as before; label float32 [B, K], a distribution over the classes.
+        The clips themselves if both are 0; else video uint8 as before, label float32 [B, K], a distribution over the
+        classes.
     """
+    if not (mixup or cutmix):
+        return clips
     use_mixup = mixup > 0 and (cutmix == 0 or torch.rand(()) < 0.5)
     images = clips.video.flatten(1, 3)  # (B, VCT, H, W), images of many channels for torchvision
     if use_mixup:

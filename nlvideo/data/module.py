@@ -12,15 +12,16 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from nlvideo.data.clips import Clips, ClipTransform, CutClips
-from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, ViewSpec, collate_readable
+from nlvideo.data.eval_dataset import EvalVideos, ViewSpec
 from nlvideo.data.failures import Failures
 from nlvideo.data.flip_labels import flip_table, flipped_labels
 from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.mixup import mix_batch
+from nlvideo.data.option_checks import at_least, positive
 from nlvideo.data.protocols import PROTOCOLS, find_protocol
 from nlvideo.data.reading import summarize_decoders
-from nlvideo.data.samplers import TrainLoader
+from nlvideo.data.samplers import TrainLoader, eval_loader
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.splits import Splits
 from nlvideo.data.train_dataset import TrainClips
@@ -106,9 +107,7 @@ class VideoData(LightningDataModule):
         at_least(1, crop_size=crop_size, test_crop_size=test_crop_size, eval_short_side=eval_short_side)
         at_least(1, num_clips=num_clips, num_crops=num_crops, batch_size=batch_size, eval_batch_size=eval_batch_size)
         at_least(0, crop_padding=crop_padding, num_workers=num_workers)
-        for name, value in {"target_fps": target_fps, "decode_timeout": decode_timeout}.items():
-            if value is not None and not value > 0:
-                raise ValueError(f"data.{name}: expected a positive number, got {value}")
+        positive(target_fps=target_fps, decode_timeout=decode_timeout)
         if not 0 <= max_failed <= 1:
             raise ValueError(f"data.max_failed: expected a part of an epoch, 0 to 1, got {max_failed}")
         if batch_size % repeats:
@@ -195,8 +194,7 @@ class VideoData(LightningDataModule):
         )
         self.failures = dataset.failures
         self.in_progress.append(dataset.in_progress)
-        num_videos = self.batch_size // self.repeats
-        return TrainLoader(dataset, num_videos, seed=self.seed, **self._ranks(), **self._workers())
+        return TrainLoader(dataset, self.batch_size // self.repeats, seed=self.seed, **self._ranks(), **self._workers())
 
     def _ranks(self) -> dict[str, int]:
         rank, num_ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -226,8 +224,8 @@ class VideoData(LightningDataModule):
         """Finish a training batch on the device: augmentation, mixup and CutMix. Others are left as they are."""
         if not (self.trainer and self.trainer.training):
             return batch
-        clips, mixup, cutmix = self.augment_batch(batch), self.augment.mixup, self.augment.cutmix
-        return mix_batch(clips, self.num_classes, mixup=mixup, cutmix=cutmix) if mixup or cutmix else clips
+        clips = self.augment_batch(batch)
+        return mix_batch(clips, self.num_classes, mixup=self.augment.mixup, cutmix=self.augment.cutmix)
 
     def augment_batch(self, batch: Clips | list[CutClips]) -> Clips:
         """Return a batch of the training loader, on any device, as clips that are augmented."""
@@ -245,18 +243,8 @@ class VideoData(LightningDataModule):
         self.in_progress.append(dataset.in_progress)
         num_views = 1 if split == "val" else self.num_clips * self.num_crops
         num_videos = self.eval_batch_size or max(self.batch_size // num_views, 1)
-        batches = EvalBatchSampler(len(dataset), num_videos, skipped=skipped, **self._ranks())
-        # One video may have a thousand frames: a worker reads no further ahead than the next batch.
-        ahead = {"prefetch_factor": 1} if self.num_workers else {}
-        return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **ahead, **self._workers())
+        return eval_loader(dataset, num_videos, skipped=skipped, **self._ranks(), **self._workers())
 
     def _workers(self) -> dict[str, int | bool]:
-        workers = {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
-        on_cpu = self.reading["decoder"] != "torchcodec_cuda"
-        return {**workers, "pin_memory": on_cpu and torch.cuda.is_available()}
-
-
-def at_least(lowest: int, **options: int | None) -> None:
-    for name, value in options.items():
-        if value is not None and value < lowest:
-            raise ValueError(f"data.{name}: expected at least {lowest}, got {value}")
+        pinned = torch.cuda.is_available() and self.reading["decoder"] != "torchcodec_cuda"
+        return {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0, "pin_memory": pinned}

@@ -23,6 +23,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from nlvideo.data.clips import Clips, CutClips, collate_clips
+from nlvideo.data.eval_dataset import EvalBatchSampler, EvalVideos, collate_readable
 from nlvideo.data.failures import TooManyFailuresError
 from nlvideo.data.train_dataset import TrainClips
 
@@ -144,3 +145,20 @@ class TrainLoader(DataLoader):
         sampler = self.sampler
         sampler.first_batch = self._batches_given = state["samples"] // sampler.total_batch
         self.failures.start_epoch(len(sampler), state["failed"] if sampler.rank == 0 else 0)  # process 0 wrote it
+
+
+def eval_loader(
+    dataset: EvalVideos,
+    batch_size: int,
+    *,
+    skipped: frozenset[int],
+    rank: int,
+    num_ranks: int,
+    num_workers: int,
+    **options,
+) -> DataLoader:
+    """Return a loader of this process's batches of an evaluation, without the rows that are `skipped`."""
+    batches = EvalBatchSampler(len(dataset), batch_size, skipped=skipped, rank=rank, num_ranks=num_ranks)
+    # One video may have a thousand frames: a worker reads no further ahead than the next batch.
+    options |= {"num_workers": num_workers, "prefetch_factor": 1 if num_workers else None}
+    return DataLoader(dataset, batch_sampler=batches, collate_fn=collate_readable, **options)
