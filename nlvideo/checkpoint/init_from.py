@@ -8,7 +8,7 @@ from typing import Any
 from nlvideo.blocks import NonLocal
 from nlvideo.checkpoint.external import ExternalWeights, read_external
 from nlvideo.checkpoint.files import read_file
-from nlvideo.checkpoint.native import check_ours, is_ours, net_weights
+from nlvideo.checkpoint.native import check_ours, differences, is_ours, net_weights
 from nlvideo.checkpoint.state_dict_matching import Transfer, match
 from nlvideo.models import Backbone
 
@@ -64,11 +64,11 @@ def _notes(external: ExternalWeights, net: Backbone) -> list[str]:
     codebase, weights = external.codebase, external.weights
     differing = []
     if all(weight.ndim != 4 for weight in weights.values()):  # an image network is made another one anyway
-        differing += _differences(codebase.net, net.config()["init_args"])
+        differing += _departures(codebase.net, net.config()["init_args"])
     block = next((module for module in net.modules() if isinstance(module, NonLocal)), None)
     if block is not None and any(".after." in name for name in weights):
         here = {"pairwise": block.pairwise, "pool_after_projection": block.pool_after_projection}
-        differing += _differences(codebase.non_local_net, {**here, "scale": block.scale != 1.0})
+        differing += _departures(codebase.non_local_net, {**here, "scale": block.scale != 1.0})
     mean, std = codebase.normalisation
     pixels = f"pixels   were normalised with --model.mean '{mean}' --model.std '{std}'"
     if not differing:
@@ -76,12 +76,11 @@ def _notes(external: ExternalWeights, net: Backbone) -> list[str]:
     return [f"differs  {'; '.join(differing)} (what is usual there; set yours alike to keep its numbers)", pixels]
 
 
-def _differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
-    return [
-        f"{name} {value} there, {here[name]} here"
-        for name, value in there.items()
-        if name in here and here[name] != value
-    ]
+def _departures(conventions: dict[str, Any], settings: dict[str, Any]) -> list[str]:
+    return differences(
+        {name: value for name, value in conventions.items() if name in settings},
+        {name: settings[name] for name in conventions if name in settings},
+    )
 
 
 def _module(name: str) -> str:

@@ -6,7 +6,7 @@ network is built from classes of nlvideo and of modules that the user names, see
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,9 @@ def build(config: dict[str, Any]) -> Backbone:
 def check_same_network(net: Backbone, checkpoint: dict[str, Any], path: Path) -> None:
     """Raise ValueError if a checkpoint's network is another one than `net`; the message names the settings."""
     check_ours(checkpoint, path)
-    differences = _differences(checkpoint["nlvideo"]["net"], net.config(), "net")
-    if differences:
+    if found := differences(checkpoint["nlvideo"]["net"], net.config(), "net"):
         raise ValueError(
-            f"checkpoint {path} holds another network: {'; '.join(differences)}. Use the configuration it was "
+            f"checkpoint {path} holds another network: {'; '.join(found)}. Use the configuration it was "
             f"trained with (-c {path.parent / 'config.yaml'}), or start from its weights: --model.init_from {path}"
         )
 
@@ -177,12 +176,21 @@ def net_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): weight for name, weight in state if name.startswith(prefix)}
 
 
-def _differences(saved: Any, given: Any, key: str) -> list[str]:
-    if isinstance(saved, dict) and isinstance(given, dict):
+def differences(there: Any, here: Any, key: str = "", *, may_differ: Collection[str] = ()) -> list[str]:
+    """Return what differs between two nested settings: ``model.net.arch is c2d there and i3d here``.
+
+    Args:
+        key: under which both stand.
+        may_differ: keys that are left out.
+    """
+    if key in may_differ or there == here:
+        return []
+    if isinstance(there, dict) and isinstance(here, dict):
         return [
             difference
-            for name in sorted(saved.keys() | given.keys(), key=str)
-            for difference in _differences(saved.get(name), given.get(name), f"{key}.{name}")
+            for name in sorted(there.keys() | here.keys(), key=str)
+            for difference in differences(
+                there.get(name), here.get(name), f"{key}.{name}".removeprefix("."), may_differ=may_differ
+            )
         ]
-    key = key.replace(".init_args", "")
-    return [] if saved == given else [f"{key} is {saved} there and {given} here"]
+    return [f"{key.replace('.init_args', '')} is {there} there and {here} here"]

@@ -82,32 +82,3 @@ REFERENCE_COSTS = [
     ReferenceCost("i3d", 50, "nl5", 32, 224, 41.26),
     ReferenceCost("c2d", 50, "nl5", 32, 224, 40.62, options={"subsample": False}),
 ]
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A row of Wang et al. 2018, Table 2e: parameters and multiply-adds of an R101 relative to C2D's.
-
-    The paper prints one digit and does not say for which clip. `params` and `gmacs` are the ratios counted at 32 x 224
-    x 224, `paper` what the paper prints.
-    """
-
-    name: str
-    arch: str
-    at: str
-    params: float
-    gmacs: float
-    paper: tuple[float, float]
-
-    def count(self) -> tuple[float, float]:
-        """Return (GMACs, parameters) of our network relative to our C2D."""
-        gmacs, params = ReferenceCost(self.arch, 101, self.at, 32, 224, 0).count()
-        base_gmacs, base_params = ReferenceCost("c2d", 101, "none", 32, 224, 0).count()
-        return gmacs / base_gmacs, params / base_params
-
-
-RATIOS = [
-    Ratio("I3D 3x3x3", "i3d_3x3x3", "none", 1.46, 1.76, (1.5, 1.8)),
-    Ratio("I3D 3x1x1", "i3d", "none", 1.19, 1.46, (1.2, 1.5)),
-    Ratio("NL C2D, 5 blocks", "c2d", "nl5", 1.17, 1.23, (1.2, 1.2)),
-]

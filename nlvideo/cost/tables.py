@@ -9,7 +9,7 @@ from rich.table import Table
 
 from nlvideo.checkpoint import build
 from nlvideo.cost.count import Cost, StageCost, count_parts, total
-from nlvideo.cost.published import RATIOS, REFERENCE_COSTS
+from nlvideo.cost.published import REFERENCE_COSTS
 from nlvideo.models import Backbone
 
 NUMBERS = ("params M", "GMACs", "computed", "GiB", "explicit")
@@ -73,7 +73,7 @@ def comparison_table(specs: dict[str, NetworkSpec]) -> Table:
     return table
 
 
-def published_tables() -> list[Table]:
+def published_table() -> Table:
     """Return our counts beside the published ones; see `nlvideo.cost.published`."""
     lines = Table("network", "params M", "published", "GMACs", "published", "off by", title="Reference architectures")
     for line in REFERENCE_COSTS:
@@ -81,14 +81,7 @@ def published_tables() -> list[Table]:
         published = "" if line.params is None else f"{line.params:.2f}"
         off = f"{100 * (gmacs / line.gmacs - 1):+.2f} %"
         lines.add_row(line.name, f"{params:.2f}", published, f"{gmacs:.2f}", f"{line.gmacs:.2f}", off)
-    ratios = Table(
-        "R101", "params ×", "paper", "GMACs ×", "paper", title="Relative to C2D (Wang et al. 2018, Table 2e)"
-    )
-    for ratio in RATIOS:
-        gmacs, params = ratio.count()
-        paper_params, paper_gmacs = ratio.paper
-        ratios.add_row(ratio.name, f"{params:.2f}", f"{paper_params}", f"{gmacs:.2f}", f"{paper_gmacs}")
-    return [lines, ratios]
+    return lines
 
 
 def _table(columns: Sequence[str], base: str) -> Table:

@@ -60,7 +60,7 @@ def _earlier_id(resumed: dict[str, Any] | None) -> str | None:
 
 
 def takes_pictures(loggers: list[Logger]) -> bool:
-    """Return whether one of the loggers takes pictures and tables, as W&B's does."""
+    """Return whether one of the loggers takes pictures, as W&B's does."""
     return any(hasattr(logger, "log_image") for logger in loggers)
 
 

@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from nlvideo import checkpoint
+from nlvideo.checkpoint.native import differences
 from nlvideo.exit_codes import AlreadyFinished
 
 # Settings that may differ, since they do not change what a run learns. As many processes as before there have to be,
-# whatever devices they are on; the checkpoint knows.
+# whatever devices they are on; the checkpoint knows. Limits may rise.
+LIMITS = ("max_epochs", "max_steps")  # of trainer
 SETTINGS_THAT_MAY_DIFFER = {
+    *(f"trainer.{name}" for name in LIMITS),
     "config",
     "name",
     "runs_dir",
@@ -37,7 +40,6 @@ SETTINGS_THAT_MAY_DIFFER = {
     "trainer.profiler",
     "trainer.max_time",
 }
-LIMITS = ("max_epochs", "max_steps")  # of trainer: they may rise
 SHOWN = 6  # differences
 
 
@@ -62,12 +64,12 @@ def find_resumable_run(folder: Path, config: dict[str, Any]) -> Path | None:
             f"{last}: holds a network, and no run to go on with; start from it with --model.init_from {last} and "
             "another --name"
         )
-    if differences := [
-        *_differences(earlier, config),
+    if found := [
+        *differences(earlier, config, may_differ=SETTINGS_THAT_MAY_DIFFER),
         *(f"trainer.{name} is lower" for name in LIMITS if _limit(config, name) < _limit(earlier, name)),
     ]:
-        shown = "; ".join(differences[:SHOWN])
-        more = f"; {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+        shown = "; ".join(found[:SHOWN])
+        more = f"; {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise ValueError(
             f"{folder} holds a run of another configuration: {shown}{more}. Choose another --name, begin anew with "
             f"--overwrite true, or go on with yours from its checkpoint: --ckpt_path {last}"
@@ -84,15 +86,3 @@ def find_resumable_run(folder: Path, config: dict[str, Any]) -> Path | None:
 def _limit(config: dict[str, Any], name: str) -> float:
     limit = config["trainer"].get(name)
     return float("inf") if limit in (None, -1) else limit
-
-
-def _differences(earlier: Any, now: Any, key: str = "") -> list[str]:
-    if key in SETTINGS_THAT_MAY_DIFFER or key.removeprefix("trainer.") in LIMITS:
-        return []
-    if isinstance(earlier, dict) and isinstance(now, dict):
-        return [
-            difference
-            for name in sorted(earlier.keys() | now.keys())
-            for difference in _differences(earlier.get(name), now.get(name), f"{key}.{name}".removeprefix("."))
-        ]
-    return [] if earlier == now else [f"{key.replace('.init_args', '')} is {earlier} there and {now} here"]

@@ -54,6 +54,7 @@ class RunFolder(Callback):
         self.folder = folder
         self.config = config
         self.seconds_earlier = 0.0
+        self.first_step: int | None = None  # None until there is something to train
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self.started = self.epoch_started = time.monotonic()
@@ -72,7 +73,7 @@ class RunFolder(Callback):
         console().print(stage_table(NetworkSpec(pl_module.net, clip, data.batch_size)))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        check_training(trainer, pl_module, self.folder)
+        check_training(trainer, pl_module)
         if trainer.is_global_zero:
             console().print(training_summary(trainer, pl_module))
         self.train_started, self.first_step = time.monotonic(), trainer.global_step
@@ -122,7 +123,8 @@ class RunFolder(Callback):
         except OSError as error:
             rank_zero_warn(f"{curves}: could not be written ({error.strerror})")
         write_json(self.folder / "fit.json", {"seconds": seconds, "epochs": trainer.current_epoch})
-        console().print(f"trained in {seconds:.0f} s: {self.folder}", highlight=False)
+        done = "nothing left to train" if self.first_step is None else f"trained in {seconds:.0f} s"
+        console().print(f"{done}: {self.folder}", highlight=False)
 
     def state_dict(self) -> dict[str, float]:
         return {"seconds": self._seconds()}

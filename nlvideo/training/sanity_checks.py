@@ -1,11 +1,8 @@
-"""Checks of a training before it costs hours: its settings, the room on the disk, the length of its clips."""
+"""Checks of a training before it costs hours: its settings and the length of its clips."""
 
 import math
-import shutil
-from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
@@ -13,7 +10,6 @@ from torch import Tensor, nn
 from nlvideo.training.optim import Schedule
 
 SHORT_EPOCH = 10  # batches: fewer make more epoch than training
-KEPT = ("last.ckpt", "best.ckpt")
 
 
 def check_strategy(strategy: Any) -> None:
@@ -26,14 +22,8 @@ def check_strategy(strategy: Any) -> None:
         )
 
 
-def check_training(trainer: Trainer, task: LightningModule, folder: Path) -> None:
-    """Raise errors and give warnings about settings with which a training would be in vain.
-
-    Args:
-        folder: of the run, for the room on its disk.
-    """
-    if trainer.is_global_zero:
-        check_disk(folder, checkpoint_bytes(task, trainer.optimizers))
+def check_training(trainer: Trainer, task: LightningModule) -> None:
+    """Warn about settings with which a training would be in vain."""
     num_batches = trainer.num_training_batches
     if num_batches < min(SHORT_EPOCH, trainer.log_every_n_steps):
         rank_zero_warn(
@@ -57,37 +47,6 @@ def never_reached(schedule: Schedule, end: float) -> list[str]:
     """Return what of a schedule lies beyond the end of a run, in the schedule's unit."""
     warmup = [f"the end of the warm-up, {schedule.warmup:g}"] * (schedule.warmup > end)
     return warmup + [f"milestone {milestone:g}" for milestone in schedule.milestones if milestone >= end]
-
-
-def checkpoint_bytes(module: LightningModule, optimizers: list[torch.optim.Optimizer]) -> int:
-    """Return about how large a checkpoint is: parameters, buffers and the optimizers' state, made as they go."""
-    weights = sum(tensor.nbytes for tensor in module.state_dict().values())
-    states = {torch.optim.AdamW: 2, torch.optim.Adam: 2, torch.optim.SGD: 1}
-    return weights + sum(
-        states.get(type(optimizer), 2) * parameter.nbytes
-        for optimizer in optimizers
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    )
-
-
-def check_disk(folder: Path, size: int) -> None:
-    """Warn if checkpoints of `size` bytes may not fit on the disk.
-
-    Raises:
-        ValueError: if there is no room for a single one.
-    """
-    free = shutil.disk_usage(folder).free
-    present = sum((folder / name).stat().st_size for name in KEPT if (folder / name).is_file())
-    needed = size * (len(KEPT) + 1) - present  # one more while it takes an older one's place
-    numbers = f"{free / 1e6:,.0f} MB are free and a checkpoint takes about {size / 1e6:,.1f} MB"
-    if free < size:
-        raise ValueError(f"{folder}: {numbers}; make room, or set runs_dir to another disk")
-    if free < needed:
-        rank_zero_warn(
-            f"{folder}: {numbers}; {len(KEPT)} are kept ({', '.join(KEPT)}) and one is being written: make room for "
-            f"{needed / 1e6:,.1f} MB"
-        )
 
 
 def refuse_short_clips(net: nn.Module) -> None:

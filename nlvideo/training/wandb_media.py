@@ -1,4 +1,4 @@
-"""Pictures and tables for loggers that take them, as W&B's does.
+"""Pictures for loggers that take them, as W&B's does.
 
 Letters: C = 3 channels, T frames, H x W pixels, K classes.
 """
@@ -12,18 +12,16 @@ from lightning.pytorch.loggers import Logger
 from torch import Tensor
 from torch.nn import functional as F
 
-from nlvideo.cost.tables import NetworkSpec
 from nlvideo.data.eval_dataset import DecodedVideo
 from nlvideo.evaluation.plots import plot_confusion
-from nlvideo.evaluation.statistics import confused_pairs, confusion_matrix
+from nlvideo.evaluation.statistics import confusion_matrix
 
 STRIP_FRAMES, STRIP_PIXELS = 8, 112  # at most, of an example clip
-SHOWN_PAIRS = 20
 
 
 class WandbMedia(Callback):
-    """Logs what the network's stages cost when a training starts, some clips with their labels and predictions after
-    each validation, and the confusion matrix when a training or a test ends.
+    """Logs some clips with their labels and predictions after each validation, and the confusion matrix when a
+    training or a test ends.
 
     Args:
         num_clips: examples, spread evenly over the validation videos.
@@ -33,24 +31,6 @@ class WandbMedia(Callback):
         self.num_clips = num_clips
         self.examples: list[tuple[np.ndarray, str]] = []  # a picture and what stands under it
         self.validated = False
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = trainer.datamodule
-        for logger in _loggers(trainer):
-            clip = (data.clip_sampling.num_frames, data.crop_size, data.crop_size)
-            parts, _ = NetworkSpec(pl_module.net, clip, data.batch_size).parts()
-            rows = [
-                [
-                    part.name,
-                    " x ".join(map(str, part.output)),
-                    ", ".join(f"{count} {name}" for name, count in part.blocks.items()),
-                    part.cost.params / 1e6,
-                    part.cost.gmacs,
-                    part.cost.kept_bytes / 2**30,
-                ]
-                for part in parts
-            ]
-            logger.log_table("network", ["stage", "T x H x W", "blocks", "params M", "GMACs", "GiB"], rows)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.examples = []
@@ -91,9 +71,6 @@ class WandbMedia(Callback):
             picture = f"{trainer.default_root_dir}/confusion.png"
             plot_confusion(confusion, names, picture)
             logger.log_image(f"{split}/confusion", [picture], trainer.global_step)
-            pairs = confused_pairs(confusion, SHOWN_PAIRS)
-            rows = [[names[label], names[guess], videos] for label, guess, videos in pairs]
-            logger.log_table(f"{split}/confused", ["label", "prediction", "videos"], rows, step=trainer.global_step)
 
 
 def _loggers(trainer: Trainer) -> list[Logger]:

@@ -104,7 +104,8 @@ def test_conventions_of_another_codebase_that_the_network_does_not_keep(foreign_
     for block, differs in ((NonLocal, True), (alike, False)):
         net = ResNet3d("i3d", [1, 2, 2, 1], 5, width=4, temporal_stride=4, after=Insert(block, {"res3": [1]}))
         assert (
-            "scale False there, True here; pool_after_projection True there, False here" in init_from(net, path)
+            "pool_after_projection is True there and False here; scale is False there and True here"
+            in init_from(net, path)
         ) == differs
 
 

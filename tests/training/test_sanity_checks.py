@@ -5,9 +5,7 @@ import errno
 import itertools
 import os
 import re
-import shutil
 import signal
-from collections import namedtuple
 from functools import partial
 
 import pytest
@@ -22,7 +20,6 @@ from nlvideo.models import ResNet3d
 from nlvideo.task import VideoClassifier
 from nlvideo.training import checkpoint_io
 from nlvideo.training.metrics_logger import metrics_logger
-from nlvideo.training.sanity_checks import check_disk
 from tests.distributed import start_nlvideo
 from tests.training.test_resume import SMALLER, without_table
 
@@ -133,26 +130,6 @@ def test_settings_with_which_a_training_is_in_vain_are_warned_about(name, fit):
     options, words = WARNINGS[name]
     with pytest.warns(UserWarning, match=words):
         assert fit("--model.schedule.warmup=0", *options, "--trainer.limit_train_batches=3")[0] == 0
-
-
-def test_room_on_the_disk(tmp_path, monkeypatch):
-    usage = namedtuple("usage", "free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(free=1_500_000_000))
-    with pytest.raises(ValueError, match=r"1,500 MB are free and a checkpoint takes about 2,000\.0 MB; make room"):
-        check_disk(tmp_path, 2_000_000_000)
-    with pytest.warns(UserWarning, match=r"make room for 3,000\.0 MB"):
-        check_disk(tmp_path, 1_000_000_000)
-    check_disk(tmp_path, 500_000_000)
-
-
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_the_estimate_of_a_checkpoint_is_its_size(name, fit, tmp_path, monkeypatch):
-    from nlvideo.training import sanity_checks as guards
-
-    estimates = []
-    monkeypatch.setattr(guards, "check_disk", lambda folder, size: estimates.append(size))
-    assert fit("--model.net.width=32", "--trainer.max_steps=1", f"--model.optimizer.name={name}")[0] == 0
-    assert estimates[0] == pytest.approx((tmp_path / "run" / "last.ckpt").stat().st_size, rel=0.05)
 
 
 def test_a_full_disk_keeps_the_old_checkpoint_and_the_training_is_not_finished(fit, tmp_path, monkeypatch):

@@ -135,11 +135,11 @@ def offline(tmp_path, monkeypatch):
     return ["--trainer.logger=WandbLogger", f"--runs_dir={tmp_path}", "--name=logged", *SHORT, *EACH_EPOCH]
 
 
-def test_wandb_gets_pictures_and_tables(tiny, offline, tmp_path):
+def test_wandb_gets_pictures(tiny, offline, tmp_path):
     assert main(["fit", *tiny, *offline]) == 0
     (media,) = (tmp_path / "logged" / "wandb").glob("offline-run-*/files/media")
     written = {file.relative_to(media).as_posix().split("_")[0] for file in media.rglob("*.*")}
-    assert {"images/clips", "images/val/confusion", "table/network", "table/val/confused"} <= written
+    assert {"images/clips", "images/val/confusion"} <= written
 
 
 def test_a_folder_that_wandb_cannot_write_to(tiny, offline, tmp_path):
