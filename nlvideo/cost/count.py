@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nlvideo.blocks import Block
 from nlvideo.models import Backbone
+from nlvideo.models.placed_blocks import outermost_blocks
 from nlvideo.ops import explicit_forms
 
 # As fvcore counts a batch norm: two multiply-adds for each output. Torch's counter would leave it out.
@@ -109,7 +109,7 @@ def count_parts(net: Backbone, clip: Clip, batch: int) -> list[StageCost]:
         StageCost(
             name,
             outputs[name],
-            count_blocks(stage),
+            Counter(type(block).__name__ for _, block in outermost_blocks(stage)),
             costs[name] + Cost(kept_bytes=kept[name], explicit_bytes=explicit[name]),
         )
         for name, stage in stages.items()
@@ -119,14 +119,6 @@ def count_parts(net: Backbone, clip: Clip, batch: int) -> list[StageCost]:
 def total(name: str, parts: Sequence[StageCost]) -> StageCost:
     """Return the sum of parts, without an output."""
     return StageCost(name, (), sum((part.blocks for part in parts), Counter()), sum((p.cost for p in parts), Cost()))
-
-
-def count_blocks(module: nn.Module) -> Counter[str]:
-    """Count attention blocks by kind, without those inside another block."""
-    counts = Counter()
-    for child in module.children():
-        counts += Counter([type(child).__name__]) if isinstance(child, Block) else count_blocks(child)
-    return counts
 
 
 def _count_macs(

@@ -18,7 +18,7 @@ def placed_blocks(net: Backbone) -> dict[str, dict[str, list[int]]]:
     found: dict[str, dict[str, list[int]]] = {}
     for stage, part in net.stages().items():
         for index, module in enumerate(residual_blocks.get(stage, [part])):
-            for path, block in _outermost(module, ""):
+            for path, block in outermost_blocks(module):
                 kind = type(block).__name__
                 if stage not in residual_blocks:
                     found.setdefault(kind, {}).setdefault(stage, [])
@@ -59,13 +59,13 @@ def place_names(net: nn.Module, paths: Iterable[str]) -> dict[str, str]:
 def block_places(net: nn.Module) -> dict[str, str]:
     """Return the module paths of the blocks in a network by the names of their places, without the blocks that they
     are made of."""
-    return place_names(net, (path for path, _ in _outermost(net, "")))
+    return place_names(net, (path for path, _ in outermost_blocks(net)))
 
 
-def _outermost(module: nn.Module, path: str) -> Iterator[tuple[str, Block]]:
+def outermost_blocks(module: nn.Module, path: str = "") -> Iterator[tuple[str, Block]]:
     """Yield the blocks in a module and their paths, without the blocks that they are made of."""
     if isinstance(module, Block):
         yield path, module
         return
     for name, child in module.named_children():
-        yield from _outermost(child, f"{path}.{name}" if path else name)
+        yield from outermost_blocks(child, f"{path}.{name}" if path else name)
