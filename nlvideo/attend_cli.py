@@ -3,15 +3,11 @@
 import argparse
 from pathlib import Path
 
-import torch
-
 from nlvideo.analysis.attend import attend
 from nlvideo.analysis.clip import read_clip
 from nlvideo.analysis.geometry import Triple
-from nlvideo.checkpoint import load
 from nlvideo.console import console
-from nlvideo.predict_cli import check_device
-from nlvideo.user_modules import add_import_argument
+from nlvideo.predict_cli import add_network_arguments, load_network
 
 
 def parse_query(text: str) -> Triple:
@@ -33,8 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Pictures and numbers of what attention blocks draw on, in the centred clip of a video.",
     )
     parser.add_argument("video", type=Path, metavar="VIDEO", help="a video file")
-    parser.add_argument("--ckpt_path", required=True, type=Path, help="a checkpoint, such as runs/<name>/last.ckpt")
-    add_import_argument(parser)
+    add_network_arguments(parser)
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--block", action="append", help="a block, as res4.1; may be given several times (default: all of them)"
@@ -48,7 +43,6 @@ def build_parser() -> argparse.ArgumentParser:
         "positions whose output changes the class score most)",
     )
     parser.add_argument("--num_queries", type=int, default=4, help="default queries of a block (default: %(default)s)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
     return parser
 
 
@@ -56,8 +50,7 @@ def main(args: list[str]) -> None:
     options = build_parser().parse_args(args)
     if options.num_queries < 1:
         raise ValueError(f"--num_queries {options.num_queries}: expected at least 1")
-    check_device(options.device)
-    net = load(options.ckpt_path, trusted_modules=options.trusted_modules).to(options.device)
+    net = load_network(options)
     clip = read_clip(net, options.video)
     for query in options.query or ():
         for number, size, name in zip(query, clip.frames.shape, ("frame", "row", "column"), strict=False):

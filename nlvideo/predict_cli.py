@@ -25,25 +25,42 @@ from nlvideo.user_modules import add_import_argument
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="nlvideo predict", description="The best classes of videos, with scores.")
     parser.add_argument("videos", nargs="+", type=Path, metavar="VIDEO", help="video files, or folders of them")
-    parser.add_argument("--ckpt_path", required=True, type=Path, help="a checkpoint, such as runs/<name>/last.ckpt")
-    add_import_argument(parser)
+    add_network_arguments(parser)
     parser.add_argument("--top", type=int, default=5, help="how many classes to show (default: %(default)s)")
     parser.add_argument(
         "--per_second", action="store_true", help="for long videos: scores of each second, from the clip around it"
     )
     parser.add_argument("--num_clips", type=int, help="clips of a video (default: 10; not with --per_second)")
     parser.add_argument("--num_crops", type=int, help="crops of a clip (default: 3; with --per_second 1)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
     parser.add_argument("--bfloat16", action="store_true", help="compute in bfloat16")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
 
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that works with a checkpoint's network; `load_network` reads them."""
+    parser.add_argument("--ckpt_path", required=True, type=Path, help="a checkpoint, such as runs/<name>/last.ckpt")
+    add_import_argument(parser)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+
+
+def load_network(options: argparse.Namespace) -> Backbone:
+    """Return the network on its device, in eval mode.
+
+    Raises:
+        ValueError: torch cannot use the device, or see `nlvideo.load`.
+    """
+    try:
+        torch.empty(0, device=options.device)
+    except (RuntimeError, AssertionError) as error:  # an AssertionError if torch was built without CUDA
+        raise ValueError(f"--device {options.device}: {str(error).splitlines()[0]}") from error
+    return load(options.ckpt_path, trusted_modules=options.trusted_modules).to(options.device)
+
+
 def main(args: list[str]) -> None:
     options = build_parser().parse_args(args)
     _check(options)
-    net = load(options.ckpt_path, trusted_modules=options.trusted_modules).to(options.device)
-    net = inference_copy(net, torch.bfloat16 if options.bfloat16 else torch.float32)
+    net = inference_copy(load_network(options), torch.bfloat16 if options.bfloat16 else torch.float32)
     results, unreadable = [], []
     videos = list_videos(options.videos)
     # One bar at a time: over the videos, or over the seconds of each.
@@ -88,15 +105,6 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("top", "num_clips", "num_crops"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} {value}: expected at least 1")
-    check_device(options.device)
-
-
-def check_device(name: str) -> None:
-    """Raise ValueError if torch cannot use a device of that name."""
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:  # an AssertionError if torch was built without CUDA
-        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
 
 
 def _result(net: Backbone, video: Path, options: argparse.Namespace) -> dict[str, Any]:
