@@ -63,7 +63,7 @@ def check_nlvideo(arguments: list[str], capsys) -> None:
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 0
-    elif command in ("fit", "validate", "test"):
+    elif command in ("fit", "validate", "test", "attention-stats"):
         # What an earlier command wrote is not there.
         written = [option for option in options if option == "nl.yaml" or option.startswith("runs/")]
         options = [str(NETWORK) if option in written and option.endswith(".yaml") else option for option in options]
