@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from network import Pytorchvideo
+from peers import Pytorchvideo
 from pytorchvideo.data.encoded_video import EncodedVideo
 from rich.table import Table
 from torch import Tensor, nn

@@ -1,15 +1,20 @@
-"""Time and peak memory of calls."""
+"""Time and peak memory of calls, and the rows that they make."""
 
 import json
 import os
 import platform
+import shlex
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
 
+import pandas as pd
 import torch
 from torch.profiler import ProfilerActivity, profile
 
@@ -19,6 +24,8 @@ Call = Callable[[], object]
 def median_seconds(calls: list[Call], *, repeats: int, device: str, cpu_time: bool = False) -> list[float]:
     """Return the median of each, measured in turns, so that other work on the machine falls on all of them alike."""
     clock = time.process_time if cpu_time else time.perf_counter
+    if not calls:
+        return []
     for call in calls:
         call()
     rounds = [[_seconds(call, device, clock) for call in calls] for _ in range(repeats)]
@@ -57,6 +64,21 @@ def device_name(device: str) -> str:
     models = [line for line in lines if line.startswith("model name")]
     model = models[0].partition(":")[2].strip() if models else platform.processor()
     return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def write_rows(rows: list[dict], output: Path | None, device: str, *, cpu_time: bool = False) -> None:
+    """Print rows, and add them to a CSV with the command, commit, device and date."""
+    table = pd.DataFrame(rows)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+    about = {"clock": "CPU time" if cpu_time else "wall clock", "threads": torch.get_num_threads(), "commit": commit}
+    about |= {"device": device_name(device), "torch": torch.__version__, "date": date.today().isoformat()}
+    print(*about.values(), sep=", ")
+    print(table.to_string(index=False, na_rep="", float_format="{:,.2f}".format), flush=True)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        before = [pd.read_csv(output)] if output.exists() else []
+        new = table.assign(**about, command=shlex.join(["python", *sys.argv]))
+        pd.concat([*before, new]).to_csv(output, index=False, float_format="%.2f")
 
 
 def _seconds(call: Call, device: str, clock: Callable[[], float]) -> float:

@@ -6,17 +6,12 @@ python tools/bench/nonlocal.py --device cuda --dtype bfloat16
 """
 
 import argparse
-import shlex
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from datetime import date
 from itertools import product
 from pathlib import Path
 
-import pandas as pd
 import torch
-from measure import device_name, median_seconds, peak_bytes
+from measure import median_seconds, peak_bytes, write_rows
 from peers import OPERATIONS, blocks, inputs, operations
 
 from nlvideo.ops import PAIRWISE
@@ -44,7 +39,7 @@ def operation_cases(args: argparse.Namespace) -> Iterator[Case]:
         calls: dict[str, Call | Exception] = {}
         for whose, form in operations(name, d).items():
             needed = 3 * n * m * dtype.itemsize / 1e9  # scores, weights and their gradient
-            if whose != "nlvideo" and needed > args.limit_gb:
+            if whose not in ("nlvideo", "SDPA") and needed > args.limit_gb:
                 calls[whose] = MemoryError(f"needs {needed:.1f} GB")
             else:
                 calls[whose] = lambda form=form, tensors=tensors: torch.autograd.grad(form(*tensors).sum(), tensors)
@@ -99,7 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--cpu-time", action="store_true", help="of this process, for a machine with other work")
     parser.add_argument("--limit-gb", type=float, default=4.0, help="skip what needs more memory than this")
     parser.add_argument("--tiny", action="store_true", help="sizes of a test")
-    parser.add_argument("--output", type=Path, help="CSV (default: results/nonlocal_DEVICE.csv)")
+    parser.add_argument("--output", type=Path, help="CSV to add the rows to (default: results/nonlocal_DEVICE.csv)")
     return parser
 
 
@@ -110,16 +105,9 @@ def main() -> None:
     for what, make in cases:
         if args.only in (None, what):
             rows += [row for case in make(args) for row in measure(case, args)]
-    table = pd.DataFrame(rows)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    clock = "CPU time" if args.cpu_time else "wall clock"
-    about = {"dtype": args.dtype, "clock": clock, "threads": torch.get_num_threads(), "commit": commit}
-    about |= {"device": device_name(args.device), "date": date.today().isoformat()}
+    print("forward and backward; MB beyond the inputs at the peak")
     output = args.output or Path("results") / f"nonlocal_{args.device}.csv"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    table.assign(**about, command=shlex.join(["python", *sys.argv])).to_csv(output, index=False, float_format="%.2f")
-    print("forward and backward; MB beyond the inputs at the peak", *about.values(), sep=", ")
-    print(table.to_string(index=False, na_rep="", float_format="{:,.2f}".format))
+    write_rows([{**row, "dtype": args.dtype} for row in rows], output, args.device, cpu_time=args.cpu_time)
 
 
 if __name__ == "__main__":
