@@ -55,7 +55,7 @@ def test_every_command_writes_its_rows(tmp_path, call, tiny, monkeypatch, capsys
             arguments.remove(str(tmp_path / "gpu_nonlocal.csv"))
         call(arguments)
     shown = capsys.readouterr().out
-    assert "logits differ from pytorchvideo's by" in shown
+    assert "logits differ from those of pytorchvideo's network by" in shown
     assert "| one device " in shown
 
     networks = pd.read_csv(tmp_path / "gpu_network.csv")

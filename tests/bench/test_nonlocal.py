@@ -42,12 +42,15 @@ def test_every_row_is_measured_or_says_why_not(monkeypatch, tmp_path, capsys):
 
 
 def test_a_peer_that_fails_is_a_row_with_its_error(monkeypatch, tmp_path):
-    def fails(**_):
+    def fails(*_, **__):
         raise RuntimeError("not today\nnor tomorrow")
 
     monkeypatch.setattr("pytorchvideo.layers.nonlocal_net.create_nonlocal", fails)
+    monkeypatch.setattr("torch.nn.functional.scaled_dot_product_attention", fails)
     output = tmp_path / "rows.csv"
-    run(monkeypatch, "nonlocal.py", "--tiny", "--only=block", "--repeats=1", f"--output={output}")
+    run(monkeypatch, "nonlocal.py", "--tiny", "--repeats=1", f"--output={output}")
     table = pd.read_csv(output).set_index("whose")
-    assert set(table.loc["pytorchvideo"].error) == {"RuntimeError: not today"}
+    blocks = table[table.what == "block"]
+    assert set(blocks.loc["pytorchvideo"].error) == {"RuntimeError: not today"}
+    assert table.loc["SDPA"].error == "RuntimeError: not today"
     assert (table.loc["nlvideo"].ms > 0).all()

@@ -56,8 +56,7 @@ def block_cases(args: argparse.Namespace) -> Iterator[Case]:
             try:
                 module = make().to(**options)
                 calls[whose] = training_step(module, x.requires_grad_(), grad)
-                calls[whose]()
-            except Exception as error:  # a peer may not be installed, or fail, and the others still be measured
+            except Exception as error:  # a peer may not be installed
                 calls[whose] = error
         description = f"{size}: {' x '.join(map(str, shape))}"
         yield {"what": "block", "function": name, "size": description, "layout": layout}, calls
@@ -71,6 +70,12 @@ def training_step(module: torch.nn.Module, x: torch.Tensor, grad: torch.Tensor) 
 def measure(case: Case, args: argparse.Namespace) -> list[dict]:
     """Return a row for each implementation: time and memory of forward and backward, or the error."""
     about, calls = case
+    for whose, call in calls.items():
+        try:
+            if not isinstance(call, Exception):
+                call()
+        except Exception as error:  # a kernel that refuses, or too little memory
+            calls[whose] = error
     running = {whose: call for whose, call in calls.items() if not isinstance(call, Exception)}
     seconds = median_seconds(list(running.values()), repeats=args.repeats, device=args.device, cpu_time=args.cpu_time)
     rows = {whose: {"ms": 1e3 * each} for whose, each in zip(running, seconds, strict=True)}
