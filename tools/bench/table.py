@@ -17,8 +17,12 @@ def table(path: Path) -> str:
     return f"{path.name}: {about}\n\n{rows.drop(columns=same).fillna('').to_markdown(index=False)}\n"
 
 
-if __name__ == "__main__":
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("csv", nargs="+", type=Path)
-    for csv in parser.parse_args().csv:
+    return parser
+
+
+if __name__ == "__main__":
+    for csv in build_parser().parse_args().csv:
         print(table(csv))
