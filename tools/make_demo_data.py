@@ -1,7 +1,9 @@
-"""Write the embedded data set "visitors": short videos, classified by how many different visitors appear.
+"""Write the embedded data set "visitors": short videos, classified by how many different visitors appear, or by who
+came first.
 
 examples:
   python tools/make_demo_data.py data/visitors
+  python tools/make_demo_data.py data/visitors_order --task order
   python tools/make_demo_data.py data/visitors_hard --colours 6 --min-visit 6
 """
 
@@ -12,7 +14,7 @@ import sys
 from nlvideo.console import progress_bar
 from nlvideo.exit_codes import script
 from nlvideo.visitors import dataset as visitors
-from nlvideo.visitors.scene import COLOURS, MAX_VISIT_FRAMES, NUM_CLASSES, STANDARD, VisitorOptions
+from nlvideo.visitors.scene import COLOURS, MAX_VISIT_FRAMES, NUM_CLASSES, STANDARD, TASKS, VisitorOptions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,6 +23,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("folder", help="where to write; made if missing, left alone if it holds these videos already")
+    add(
+        "--task",
+        choices=TASKS,
+        default=STANDARD.task,
+        help="how many visitors, or who came first (default: %(default)s)",
+    )
     size = f"videos, equally many of each of the {NUM_CLASSES} classes (default: %(default)s)"
     add("--num-train", type=int, default=visitors.NUM_TRAIN, metavar="N", help=f"training {size}")
     add("--num-val", type=int, default=visitors.NUM_VAL, metavar="N", help=f"validation {size}")
@@ -50,7 +58,7 @@ def make(arguments: argparse.Namespace) -> visitors.DatasetInfo:
             num_val=arguments.num_val,
             train_seed=arguments.train_seed,
             val_seed=arguments.val_seed,
-            options=VisitorOptions(arguments.colours, arguments.min_visit),
+            options=VisitorOptions(arguments.task, arguments.colours, arguments.min_visit),
             workers=arguments.workers,
             overwrite=arguments.overwrite,
             on_progress=advance,

@@ -18,7 +18,10 @@ from nlvideo.visitors.scene import (
 EXAMPLES = 2  # videos a class, side by side
 STRIP_INDEX = 1  # the training video that is shown frame by frame
 LETTERS = "ABCD"
-TITLE = "Four times, somebody looks over a wall.  How many different visitors were there?"
+TITLES = {
+    "count": "Four times, somebody looks over a wall.  How many different visitors were there?",
+    "order": "Four visitors look over a wall, one after another.  Who came first?",
+}
 STRIP_TITLE = f"One visit, frame by frame ({FPS} frames a second)"
 VIDEOS_TITLE = (
     f"Videos of each class: the four visits, and below, when in the {NUM_FRAMES // FPS} seconds who was there"
@@ -40,7 +43,7 @@ def save_contact_sheet(
     heights = [TITLE_HEIGHT, STRIP_HEIGHT, NUM_CLASSES * ROW_HEIGHT]
     figure = Figure(figsize=(WIDTH, sum(heights)), dpi=DPI, facecolor="white")
     title, strip, body = figure.subfigures(3, 1, height_ratios=heights)
-    title.text(0.5, 0.45, TITLE, ha="center", va="center", size=15, weight="bold", color=TEXT)
+    title.text(0.5, 0.45, TITLES[options.task], ha="center", va="center", size=15, weight="bold", color=TEXT)
     _draw_strip(strip, seed, options)
     for label, row in enumerate(body.subfigures(NUM_CLASSES, 1)):
         name, *videos = row.subfigures(1, 1 + EXAMPLES, width_ratios=[1.2] + [4] * EXAMPLES)

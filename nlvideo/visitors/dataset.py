@@ -1,4 +1,5 @@
-"""The embedded data set "visitors": four times, somebody looks over a wall. How many different visitors?
+"""The embedded data set "visitors": four times, somebody looks over a wall. How many different visitors? Or: who came
+first?
 
     folder/  train/00000.mp4 ...  train.csv   path,label; paths relative to the folder
              val/00000.mp4 ...    val.csv
@@ -6,7 +7,7 @@
              contact_sheet.png    what the classes look like
              visitors.json        the settings; written last, so a folder that has it is complete
 
-Each visit is easy to see, but the answer needs visits far apart in time and space to be compared.
+Each visit is easy to see, but the answer needs visits far apart in time and space to be compared, or their order.
 """
 
 import csv
@@ -21,12 +22,15 @@ from nlvideo.data.prepare.encode import write_video
 from nlvideo.data.prepare.worker_pool import WorkerFailure, run_each
 from nlvideo.visitors.contact_sheet import save_contact_sheet
 from nlvideo.visitors.render import render
-from nlvideo.visitors.scene import FPS, NUM_CLASSES, STANDARD, VisitorOptions, nth_scene
+from nlvideo.visitors.scene import COLOURS, FPS, NUM_CLASSES, STANDARD, Task, VisitorOptions, nth_scene
 
 VERSION = 1  # raise it when the same settings give other pixels
 NUM_TRAIN, NUM_VAL = 1200, 400  # videos
 TRAIN_SEED, VAL_SEED = 1, 2
-CLASS_NAMES = ("1 visitor", *(f"{count} visitors" for count in range(2, NUM_CLASSES + 1)))
+CLASS_NAMES: dict[Task, tuple[str, ...]] = {
+    "count": ("1 visitor", *(f"{count} visitors" for count in range(2, NUM_CLASSES + 1))),
+    "order": tuple(f"{colour} first" for colour in list(COLOURS)[:NUM_CLASSES]),
+}
 
 COMPLETE = "visitors.json"
 STARTED = "visitors.json.partial"  # marks the folder as ours from the first moment on
@@ -86,8 +90,9 @@ def make_visitors(
                 writer.writerows(
                     [f"{split}/{i:05d}.mp4", nth_scene(seeds[split], i, options).label] for i in range(count)
                 )
-        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASS_NAMES))
-        save_contact_sheet(folder / "contact_sheet.png", CLASS_NAMES, train_seed, num_train, options)
+        class_names = CLASS_NAMES[options.task]
+        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in class_names))
+        save_contact_sheet(folder / "contact_sheet.png", class_names, train_seed, num_train, options)
         os.replace(folder / STARTED, folder / COMPLETE)
     return DatasetInfo(folder, len(videos), was_there)
 
