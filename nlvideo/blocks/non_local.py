@@ -91,7 +91,7 @@ class NonLocal(Block):
         function = ops.PAIRWISE[pairwise]
         if not 1 <= bottleneck <= channels:
             raise ValueError(f"NonLocal: bottleneck {bottleneck}; expected 1 to {channels}, the number of channels")
-        if scale and not function.scales:
+        if scale and not function.is_softmax:
             raise ValueError(f"NonLocal: scale belongs to the softmax, which {pairwise} has not; leave it out")
         if domain == "time" and subsample:
             raise ValueError(

@@ -3,7 +3,8 @@
 Shapes: B clips, N query positions, M key positions, D and E channels.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -98,6 +99,18 @@ def softmax_form(b: int, n: int, m: int, d: int, e: int, dtype: torch.dtype, dev
     return Choice("blocked", f"a matrix of {_mib(matrix)}, more than {_mib(max(size.kept_bytes, size.explicit_bytes))}")
 
 
+def bias_channels(columns: Sequence[int], dtype: torch.dtype, device: torch.device | str) -> int:
+    """Return how many channels of query and key stand for a position bias, outside of the explicit form.
+
+    Args:
+        columns: of the bias's matrices, one for each axis: the sizes of the grid of keys.
+        dtype: of query and key; half precision takes two channels for each.
+        device: where they are; the kernels of CUDA take multiples of 8.
+    """
+    num_channels = sum(columns) * (2 if dtype in (torch.float16, torch.bfloat16) else 1)
+    return math.ceil(num_channels / 8) * 8 if torch.device(device).type == "cuda" else num_channels
+
+
 def dot_product_form(n: int, m: int, d: int, e: int) -> Choice:
     """Return the form of `dot_product_attention`, by arithmetic alone."""
     explicit, associative = n * m * (d + e), (n + m) * d * e
@@ -128,6 +141,7 @@ def explain(
     shapes: tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, int, int]],
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
+    bias_columns: Sequence[int] = (),
 ) -> str:
     """Return which form each operation takes and why, a line for each.
 
@@ -135,11 +149,17 @@ def explain(
         shapes: of query (B, N, D), key (B, M, D) and value (B, M, E).
         dtype: of the inputs; under autocast that of autocast.
         device: where they are.
+        bias_columns: of the softmax's position bias; see `bias_channels`.
     """
     (b, n, d), (_, m, e) = shapes[0], shapes[2]
     device = torch.device(device)
+    num_bias = bias_channels(bias_columns, dtype, device)
+    softmax = softmax_form(b, n, m, d + num_bias, e, dtype, device)
+    if num_bias:
+        how = "added to the matrix" if softmax.form == "explicit" else f"{num_bias} more channels of query and key"
+        softmax = Choice(softmax.form, f"{softmax.reason}; position bias: {how}")
     choices = {
-        "softmax": softmax_form(b, n, m, d, e, dtype, device),
+        "softmax": softmax,
         "dot product": dot_product_form(n, m, d, e),
         "concatenation": concatenation_form(n, m, dtype, device),
     }

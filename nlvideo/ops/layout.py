@@ -27,3 +27,11 @@ def product(left: Tensor, right: Tensor, *, like: Tensor) -> Tensor:
     if is_channels_first(like):
         return (right.transpose(-1, -2) @ left.transpose(-1, -2)).transpose(-1, -2)
     return left @ right
+
+
+def append_channels(x: Tensor, channels: Tensor) -> Tensor:
+    """Append the same channels to each clip: (B, P, C), (P, D) -> (B, P, C + D) in the layout of x."""
+    channels = channels.expand(x.shape[0], -1, -1)  # (B, P, D)
+    if is_channels_first(x):
+        return torch.cat([x.transpose(1, 2), channels.transpose(1, 2)], 1).transpose(1, 2)
+    return torch.cat([x, channels], 2)

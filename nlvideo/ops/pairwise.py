@@ -3,7 +3,7 @@
 Shapes: B clips, N query positions, M key positions, Q chosen query positions, D and E channels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from nlvideo.ops import concatenation, dot_product, reference, softmax
 from nlvideo.ops.forms import explicit_forms_required
 from nlvideo.ops.inputs import checked_qkv, checked_scores, without_autocast
+from nlvideo.ops.position_bias import bias_matrix, check_bias
 
 
 def _explicit_multiply_adds(n: int, m: int, d: int, e: int) -> int:
@@ -28,7 +29,8 @@ class PairwiseFunction:
             is only the equation.
         multiply_adds: those of `operation` for one clip, of N, M, D and E.
         embeds: query and key are theta(x) and phi(x), of D channels; else they are x.
-        scales: `operation` takes `scale`, a factor of the scores, as its last argument.
+        is_softmax: `operation` takes `scale`, a factor of the scores, and `bias`, which is added to them for each pair
+            of positions (`nlvideo.ops.position_bias`).
         additive: query (B, N) and key (B, M) are scores, the two terms of w_f . [theta(x_i), phi(x_j)].
     """
 
@@ -36,36 +38,58 @@ class PairwiseFunction:
     operation: Callable[..., Tensor] | None = None
     multiply_adds: Callable[[int, int, int, int], int] = _explicit_multiply_adds
     embeds: bool = True
-    scales: bool = False
+    is_softmax: bool = False
     additive: bool = False
 
-    def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, scale: float = 1.0) -> Tensor:
+    def __call__(
+        self, query: Tensor, key: Tensor, value: Tensor, *, scale: float = 1.0, bias: Sequence[Tensor] = ()
+    ) -> Tensor:
         """Return y (B, N, E) by `operation`, or by the equation within `explicit_forms`.
 
-        Raise ValueError if a function without scale gets one, or if shapes or dtypes do not fit.
+        Raise ValueError if a function without softmax gets a scale or a bias, or if shapes or dtypes do not fit.
         """
-        self._check(scale)
+        self._check(scale, bool(bias))
         if self.operation is not None and not explicit_forms_required():
-            return self.operation(query, key, value, *([scale] if self.scales else []))  # (B, N, E)
-        return self.explicit(query, key, value, scale=scale)  # (B, N, E)
+            return self.operation(query, key, value, *([scale, bias] if self.is_softmax else []))  # (B, N, E)
+        return self.explicit(query, key, value, scale=scale, bias=bias)  # (B, N, E)
 
     def explicit(
-        self, query: Tensor, key: Tensor, value: Tensor, *, scale: float = 1.0, key_bias: Tensor | None = None
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float = 1.0,
+        key_bias: Tensor | None = None,
+        bias: Sequence[Tensor] = (),
     ) -> Tensor:
         """Return y (B, N, E) by the equation, with the matrix in memory; see `weights`."""
         query, key, value = (checked_scores if self.additive else checked_qkv)(query, key, value)
+        check_bias(bias, query.shape[1], key.shape[1])
         with without_autocast(value):
-            weights = self.weights(query, key, scale=scale, key_bias=key_bias)  # (B, N, M)
+            matrix = bias_matrix(bias)  # (N, M)
+            weights = self.weights(query, key, scale=scale, key_bias=key_bias, bias=matrix)  # (B, N, M)
             return reference.apply_weights(weights, value)  # (B, N, E)
 
-    def weights(self, query: Tensor, key: Tensor, *, scale: float = 1.0, key_bias: Tensor | None = None) -> Tensor:
-        """Return f / C(x) (B, N, M), in float32 or better. `key_bias` (B, M) is added to the inner products."""
-        self._check(scale)
+    def weights(
+        self,
+        query: Tensor,
+        key: Tensor,
+        *,
+        scale: float = 1.0,
+        key_bias: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """Return f / C(x) (B, N, M), in float32 or better.
+
+        `key_bias` (B, M) is added to the inner products, and `bias` (N, M) to the scaled ones.
+        """
+        self._check(scale, bias is not None)
         with without_autocast(query):
             if self.additive:
                 return self.normalise(reference.sums(query, key))  # (B, N, M)
             scores = reference.inner_products(query, key, key_bias)  # (B, N, M)
-            return self.normalise(scores if scale == 1 else scale * scores)  # (B, N, M)
+            return self.normalise(reference.biased(scores if scale == 1 else scale * scores, bias))  # (B, N, M)
 
     def cheapest_order(self, n: int, m: int, c: int, d: int) -> tuple[bool, bool]:
         """Return whether a block applies theta to its keys, and W_z to its values, for the fewest multiply-adds.
@@ -86,16 +110,18 @@ class PairwiseFunction:
             costs[True, True] = 2 * m * c * d + 2 * n * m * c
         return min(costs, key=costs.get)
 
-    def _check(self, scale: float) -> None:
-        if not self.scales and scale != 1:
+    def _check(self, scale: float, has_bias: bool) -> None:
+        if not self.is_softmax and scale != 1:
             raise ValueError(f"scale {scale}: this pairwise function has no softmax to scale the scores of")
+        if not self.is_softmax and has_bias:
+            raise ValueError("bias: this pairwise function has no softmax to add a bias of positions to the scores of")
 
 
 _SOFTMAX = {
     "normalise": reference.softmax,
     "operation": softmax.softmax_attention,
     "multiply_adds": softmax.multiply_adds,
-    "scales": True,
+    "is_softmax": True,
 }
 
 PAIRWISE = {
@@ -115,7 +141,9 @@ PAIRWISE = {
 }
 
 
-def attention_weights(pairwise: str, query: Tensor, key: Tensor, positions: Tensor, scale: float = 1.0) -> Tensor:
+def attention_weights(
+    pairwise: str, query: Tensor, key: Tensor, positions: Tensor, scale: float = 1.0, bias: Sequence[Tensor] = ()
+) -> Tensor:
     """Return f(x_i, x_j) / C(x) for the chosen query positions i: (B, Q, M), without the other rows.
 
     Args:
@@ -123,8 +151,11 @@ def attention_weights(pairwise: str, query: Tensor, key: Tensor, positions: Tens
         query, key: what the operation takes: (B, N, D) and (B, M, D), or scores (B, N) and (B, M) if it is additive.
         positions: (Q,), indices into N, the same for every clip.
         scale: of the scores, for softmax only.
+        bias: of pairs of positions, a matrix for each axis of the grid, for softmax only.
     """
     if pairwise not in PAIRWISE:
         *others, last = PAIRWISE
         raise ValueError(f"pairwise {pairwise!r}: expected {', '.join(others)} or {last}")
-    return PAIRWISE[pairwise].weights(query[:, positions], key, scale=scale)  # (B, Q, M)
+    check_bias(bias, query.shape[1], key.shape[1])
+    rows = bias_matrix(bias, positions)  # (Q, M)
+    return PAIRWISE[pairwise].weights(query[:, positions], key, scale=scale, bias=rows)  # (B, Q, M)

@@ -8,19 +8,29 @@ these, and the fast forms hand small problems to these.
 Shapes: B clips, N query positions, M key positions, D and E channels.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from nlvideo.ops.inputs import checked_qkv, checked_scores, without_autocast
 from nlvideo.ops.layout import product
+from nlvideo.ops.position_bias import bias_matrix, check_bias
 from nlvideo.ops.precision import wide_inner_products, widened
 
 
-def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
-    """Eq. 2 (gaussian) and 3 (embedded gaussian): f = exp(scale * q_i . k_j), C(x) = sum_j f."""
+def softmax_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0, bias: Sequence[Tensor] = ()
+) -> Tensor:
+    """Eq. 2 (gaussian) and 3 (embedded gaussian): f = exp(scale * q_i . k_j + bias_ij), C(x) = sum_j f.
+
+    The bias is given as `nlvideo.ops.position_bias` has it; the paper has none.
+    """
     query, key, value = checked_qkv(query, key, value)
+    check_bias(bias, query.shape[1], key.shape[1])
     with without_autocast(value):
-        return apply_weights(softmax(scale * inner_products(query, key)), value)  # (B, N, E)
+        scores = biased(scale * inner_products(query, key), bias_matrix(bias))  # (B, N, M)
+        return apply_weights(softmax(scores), value)  # (B, N, E)
 
 
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -44,6 +54,11 @@ def inner_products(query: Tensor, key: Tensor, key_bias: Tensor | None = None) -
     """Return q_i . k_j + c_j in float32 or better: (B, N, D), (B, M, D), (B, M) -> (B, N, M)."""
     scores = wide_inner_products(query, key)  # (B, N, M)
     return scores if key_bias is None else scores + key_bias[:, None]
+
+
+def biased(scores: Tensor, bias: Tensor | None) -> Tensor:
+    """Add the bias of pairs of positions, which is the same for all clips: (B, N, M), (N, M) -> (B, N, M)."""
+    return scores if bias is None else scores + bias
 
 
 def sums(query_score: Tensor, key_score: Tensor) -> Tensor:

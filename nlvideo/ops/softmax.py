@@ -4,7 +4,7 @@ Shapes: B clips, N query positions, M key positions, R query positions of one bl
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,9 +13,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import register_flop_formula
 
 from nlvideo.ops import reference
-from nlvideo.ops.forms import block_rows, softmax_form
+from nlvideo.ops.forms import bias_channels, block_rows, softmax_form
 from nlvideo.ops.inputs import checked_qkv, without_autocast
 from nlvideo.ops.layout import empty_like
+from nlvideo.ops.position_bias import append_bias, check_bias
 from nlvideo.ops.precision import widened
 
 # In order of preference; cuDNN refuses what its version cannot do. Without the math backend in the list, a refusal of
@@ -23,11 +24,14 @@ from nlvideo.ops.precision import widened
 FUSED = [SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
 
-def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
-    """Return y_i = sum_j softmax_j(scale * q_i . k_j) v_j: (B, N, D), (B, M, D), (B, M, E) -> (B, N, E).
+def softmax_attention(
+    query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0, bias: Sequence[Tensor] = ()
+) -> Tensor:
+    """Return y_i = sum_j softmax_j(scale * q_i . k_j + bias_ij) v_j: (B, N, D), (B, M, D), (B, M, E) -> (B, N, E).
 
     Eq. 2 (gaussian: q = k = x) and Eq. 3 (embedded gaussian: q = theta(x), k = phi(x)) of Wang et al.
-    2018, with C(x) = sum_j f.
+    2018, with C(x) = sum_j f. The bias is that of positions, given as one matrix for each axis of the grid: see
+    `nlvideo.ops.position_bias`. Theirs has none.
 
     The exponential stands between the two products, so all N M scores must be computed. They need not be
     in memory together: a block of R queries sees all of its M keys, so its softmax is complete, its rows
@@ -37,6 +41,9 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
         kept        N M (D + E) multiply-adds forward, N M (2D + 2E) backward    N M + 2 R M
         blocked     N M (D + E) multiply-adds forward, N M (3D + 2E) backward    3 R M
 
+    A bias is part of the explicit form's matrix; in the others it is P more channels of query and key, P the sum of the
+    sizes of the grid of keys, hence N M P more multiply-adds forward and 2 N M P to 3 N M P backward.
+
     `nlvideo.ops.forms` chooses between these and the fused kernels of `scaled_dot_product_attention`. Only the
     explicit form has a second derivative: asking another for one is an error.
 
@@ -45,9 +52,13 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     """
     query, key, value = checked_qkv(query, key, value)
     (b, n, d), (_, m, e) = query.shape, value.shape
+    check_bias(bias, n, m)
+    d += bias_channels([axis.shape[1] for axis in bias], query.dtype, query.device)
     form, _ = softmax_form(b, n, m, d, e, query.dtype, query.device)
     if form == "explicit":
-        return reference.softmax_attention(query, key, value, scale)  # (B, N, E)
+        return reference.softmax_attention(query, key, value, scale, bias)  # (B, N, E)
+    if bias:
+        query, key = append_bias(query, key, bias, scale)  # (B, N, D + P), (B, M, D + P)
     if form in ("fused", "memory-efficient"):
         return _fused(query, key, value, scale)  # (B, N, E)
     gradient = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)

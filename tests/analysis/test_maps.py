@@ -45,7 +45,7 @@ def test_the_weights_of_a_block_give_its_output(pairwise, options):
     values = block.conv_g(block._pool(x)) if not block.pool_after_projection else block._pool(block.conv_g(x))
     y = torch.einsum("bnthw,bdthw->bdn", weights, values).unflatten(2, (T, H, W))
     torch.testing.assert_close(x + block.norm(block.conv_out(y)), block(x), rtol=1e-9, atol=1e-9)
-    if PAIRWISE[pairwise].scales:
+    if PAIRWISE[pairwise].is_softmax:
         torch.testing.assert_close(weights.sum(dim=(2, 3, 4)), torch.ones(2, T * H * W, dtype=torch.float64))
 
 
