@@ -4,6 +4,7 @@ Shapes: B clips, N query positions, M key positions, T frames, D and E channels.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -57,7 +58,15 @@ class Lesion:
         return [[u for u in frames if abs(u - t) <= reach] for t in frames]
 
     def attention(
-        self, pairwise: str, query: Tensor, key: Tensor, value: Tensor, num_frames: int, *, scale: float = 1.0
+        self,
+        pairwise: str,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        num_frames: int,
+        *,
+        scale: float = 1.0,
+        bias: Sequence[Tensor] = (),
     ) -> Tensor:
         """Return what is left of y (B, N, E); see `nlvideo.ops.frames` for the equations.
 
@@ -66,8 +75,10 @@ class Lesion:
             query, key, value: (B, N, D), (B, M, D), (B, M, E); positions are ordered frame after frame.
             num_frames: T, that N and M positions belong to.
             scale: of the scores, for softmax only.
+            bias: of positions, for softmax only; its first axis is time.
         """
         function = ops.PAIRWISE[pairwise]
         if self.kind == "uniform":
             return ops.uniform_attention(function, query, key, value, scale=scale)  # (B, N, E)
-        return ops.attention_over_frames(function, query, key, value, self.visible(num_frames), scale=scale)
+        visible = self.visible(num_frames)
+        return ops.attention_over_frames(function, query, key, value, visible, scale=scale, bias=bias)

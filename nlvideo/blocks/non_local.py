@@ -15,11 +15,13 @@ from nlvideo.blocks.base import Block, check_choice
 from nlvideo.blocks.frozen_affine import FrozenAffine
 from nlvideo.blocks.lesion import ALL_KINDS, Lesion
 from nlvideo.blocks.pointwise import linear, pointwise
+from nlvideo.blocks.position import AXES, DecayBias, PositionBias, RelativeBias
 from nlvideo.ops.inputs import without_autocast
 from nlvideo.ops.precision import widened
 
 Pairwise = Literal[tuple(ops.PAIRWISE)]
 Domain = Literal["spacetime", "space", "time"]
+Position = Literal["none", "relative", "decay"]
 Norm = Literal["batch", "affine", "none"]
 
 
@@ -53,6 +55,12 @@ class NonLocal(Block):
         domain: which positions are compared: all of the clip, those of one frame (``space``), or those of one
             place at all times (``time``) (Table 2d).
         temporal_groups: number of runs of frames that see only each other: how the paper's code fits 128 frames.
+        position: what a softmax adds to its scores for the difference of two positions in t, y and x: ``none``, as the
+            paper; ``relative``, a learned number for each difference; ``decay``, a learned fall-off, linear in the
+            distance. Both start at 0 and change nothing then. See `nlvideo.blocks.position`.
+        position_size: T, H, W of the grid for which ``relative`` has a number for each difference; on other grids it is
+            interpolated. A grid is what sees each other: a map, a run of its frames, a frame, a place at all times.
+            None: 8 x 14 x 14, res4 of the paper's 8-frame network.
         bias: whether conv_out has one; theta, phi and g always do.
         norm: ``batch``; ``affine``, a frozen scale and shift in its place, for fine-tuning with few clips a GPU;
             ``none``.
@@ -79,6 +87,8 @@ class NonLocal(Block):
         scale: bool | None = None,
         domain: Domain = "spacetime",
         temporal_groups: int = 1,
+        position: Position = "none",
+        position_size: tuple[int, int, int] | None = None,
         bias: bool = True,
         norm: Norm = "batch",
         init_std: float | None = 0.01,
@@ -87,6 +97,7 @@ class NonLocal(Block):
         super().__init__(channels)
         check_choice("NonLocal: pairwise", pairwise, Literal[tuple(ops.PAIRWISE)])
         check_choice("NonLocal: domain", domain, Domain)
+        check_choice("NonLocal: position", position, Position)
         check_choice("NonLocal: norm", norm, Norm)
         function = ops.PAIRWISE[pairwise]
         if not 1 <= bottleneck <= channels:
@@ -107,6 +118,16 @@ class NonLocal(Block):
                 f"NonLocal: temporal_groups {temporal_groups} with domain {domain!r}; expected at least 1, "
                 "and 1 with 'space', where frames are apart already"
             )
+        if position != "none" and not function.is_softmax:
+            raise ValueError(
+                f"NonLocal: position {position!r} is added to the scores of a softmax, which {pairwise} has not; set "
+                "pairwise to gaussian or embedded_gaussian, or position to none"
+            )
+        if position_size is not None and (position != "relative" or min(position_size) < 1):
+            raise ValueError(
+                f"NonLocal: position_size {position_size} with position {position!r}; expected three sizes of at least "
+                "1, with 'relative' only"
+            )
         inner = channels // bottleneck
         self.pairwise = pairwise
         self.subsample = subsample
@@ -121,6 +142,7 @@ class NonLocal(Block):
         self.conv_concat = nn.Conv3d(2 * inner, 1, kernel_size=1, bias=False) if function.additive else None
         self.conv_out = nn.Conv3d(inner, channels, kernel_size=1, bias=bias)
         self.norm = _NORMS[norm](channels)
+        self.position = _position_bias(position, domain, position_size)
 
         if scale is None:
             scale = pairwise == "embedded_gaussian"
@@ -154,11 +176,13 @@ class NonLocal(Block):
             with without_autocast(x):
                 key_bias = widened(key) @ widened(theta.bias)  # (B*G, M)
             query, key = self._to_positions(x), linear(key, theta.weight.flatten(1).t())  # (B*G, N, C), (B*G, M, C)
-            y = function.explicit(query, key, value, scale=self.scale, key_bias=key_bias)  # (B*G, N, C)
+            y = function.explicit(
+                query, key, value, scale=self.scale, key_bias=key_bias, bias=self.position_bias(x)
+            )  # (B*G, N, C)
         else:
             key = self._keys(self.conv_phi, pooled)  # (B*G, M, D)
             query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
-            y = function(query, key, value, scale=self.scale)  # (B*G, N, D or C)
+            y = function(query, key, value, scale=self.scale, bias=self.position_bias(x))  # (B*G, N, D or C)
         y = self._to_clip(y, x)  # (B, D or C, T, H, W)
         if not out_on_values:
             y = pointwise(self.conv_out, y)  # (B, C, T, H, W)
@@ -175,7 +199,9 @@ class NonLocal(Block):
         if ops.PAIRWISE[self.pairwise].additive:
             query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
         groups = {"space": x.shape[2], "time": 1}.get(self.domain, self.temporal_groups)  # of frames
-        y = lesion.attention(self.pairwise, query, key, value, x.shape[2] // groups, scale=self.scale)  # (B*G, N, D)
+        y = lesion.attention(
+            self.pairwise, query, key, value, x.shape[2] // groups, scale=self.scale, bias=self.position_bias(x)
+        )  # (B*G, N, D)
         y = pointwise(self.conv_out, self._to_clip(y, x))  # (B, C, T, H, W)
         return x + self.norm(y)  # (B, C, T, H, W)
 
@@ -189,10 +215,13 @@ class NonLocal(Block):
         frames = t if self.domain == "time" else t // num_groups  # that see each other
         frame, place = positions[:, 0], positions[:, 1] * w + positions[:, 2]  # (Q), (Q)
         group, row = (place, frame) if self.domain == "time" else (frame // frames, frame % frames * h * w + place)
+        bias = self.position_bias(x)
         out = query.new_zeros(b, len(positions), t, *pooled, dtype=torch.promote_types(query.dtype, torch.float32))
         for g in group.unique().tolist():
             chosen = (group == g).nonzero()[:, 0]  # (q)
-            weights = ops.attention_weights(self.pairwise, query[:, g], key[:, g], row[chosen], self.scale)  # (B, q, M)
+            weights = ops.attention_weights(
+                self.pairwise, query[:, g], key[:, g], row[chosen], self.scale, bias
+            )  # (B, q, M)
             if self.domain == "time":
                 out[..., g // w, g % w][:, chosen] = weights
             else:
@@ -216,6 +245,16 @@ class NonLocal(Block):
         pooled = x if self.pool_after_projection else self._pool(x)  # (B, C, T, H, W)
         query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
         return query, self._keys(self.conv_phi, pooled), self._keys(self.conv_g, pooled)
+
+    def position_bias(self, x: Tensor) -> list[Tensor]:
+        """Return what `position` adds to the scores: a matrix for each axis of the positions that see each other."""
+        if self.position is None:
+            return []
+        _, _, t, h, w = x.shape
+        pool_h, pool_w = (min(2, h), min(2, w)) if self.subsample else (1, 1)
+        frames = t if self.domain == "time" else t // self.temporal_groups
+        sizes = {"t": (frames, frames, 1), "y": (h, h // pool_h, pool_h), "x": (w, w // pool_w, pool_w)}
+        return self.position([sizes[axis] for axis in self.position.axes])
 
     def concatenation_scores(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         """w . [theta_i, phi_j] = a_i + b_j: (B*G, N, D), (B*G, M, D) -> a (B*G, N), b (B*G, M)."""
@@ -266,6 +305,13 @@ class NonLocal(Block):
         else:
             y = y.reshape(b, t, h, w, -1).permute(0, 4, 1, 2, 3)
         return y.contiguous(memory_format=torch.contiguous_format if x.is_contiguous() else torch.channels_last_3d)
+
+
+def _position_bias(position: Position, domain: Domain, size: tuple[int, int, int] | None) -> PositionBias | None:
+    axes = {"space": AXES[1:], "time": AXES[:1]}.get(domain, AXES)
+    if position == "relative":
+        return RelativeBias(axes, size or (8, 14, 14))
+    return DecayBias(axes) if position == "decay" else None
 
 
 _NORMS = {"batch": nn.BatchNorm3d, "affine": FrozenAffine, "none": nn.Identity}

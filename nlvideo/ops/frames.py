@@ -20,6 +20,7 @@ def attention_over_frames(
     visible: Sequence[Sequence[int]],
     *,
     scale: float = 1.0,
+    bias: Sequence[Tensor] = (),
 ) -> Tensor:
     """Return y (B, N, E) as if each query's frame saw its visible frames and the other positions were not there.
 
@@ -34,6 +35,7 @@ def attention_over_frames(
         query, key, value: (B, N, D), (B, M, D), (B, M, E); query (B, N) and key (B, M) if the function is additive.
         visible: for each of the T frames, the frames that its queries see.
         scale: of the scores, for softmax only.
+        bias: of positions, for softmax only (`nlvideo.ops.position_bias`); its first axis is time.
     """
     num_frames = len(visible)
     queries, keys, values = (x.unflatten(1, (num_frames, -1)) for x in (query, key, value))  # (B, T, N / T, ..)
@@ -42,7 +44,8 @@ def attention_over_frames(
         if frames:
             chosen = torch.tensor(frames, device=value.device)
             keys_seen, values_seen = (x.index_select(1, chosen).flatten(1, 2) for x in (keys, values))
-            y.append(function(queries[:, t], keys_seen, values_seen, scale=scale))  # (B, N / T, E)
+            seen = [bias[0][t : t + 1, chosen], *bias[1:]] if bias else ()  # (1, T'), (H, H'), (W, W')
+            y.append(function(queries[:, t], keys_seen, values_seen, scale=scale, bias=seen))  # (B, N / T, E)
         else:
             y.append(value.new_zeros(len(value), queries.shape[2], value.shape[2]))
     return torch.cat(y, dim=1)  # (B, N, E)
