@@ -57,7 +57,7 @@ class NonLocal(Block):
         temporal_groups: number of runs of frames that see only each other: how the paper's code fits 128 frames.
         position: what a softmax adds to its scores for the difference of two positions in t, y and x: ``none``, as the
             paper; ``relative``, a learned number for each difference; ``decay``, a learned fall-off, linear in the
-            distance. Both start at 0 and change nothing then. See `nlvideo.blocks.position`.
+            distance. Both start at 0 and change nothing then, unless `init_position` says otherwise. See `nlvideo.blocks.position`.
         position_size: T, H, W of the grid for which ``relative`` has a number for each difference; on other grids it is
             interpolated. A grid is what sees each other: a map, a run of its frames, a frame, a place at all times.
             None: 8 x 14 x 14, res4 of the paper's 8-frame network.
@@ -93,6 +93,7 @@ class NonLocal(Block):
         norm: Norm = "batch",
         init_std: float | None = 0.01,
         init_scale: float = 0.0,
+        init_position: float = 0.0,
     ):
         super().__init__(channels)
         check_choice("NonLocal: pairwise", pairwise, Literal[tuple(ops.PAIRWISE)])
@@ -128,6 +129,8 @@ class NonLocal(Block):
                 f"NonLocal: position_size {position_size} with position {position!r}; expected three sizes of at least "
                 "1, with 'relative' only"
             )
+        if init_position and position == "none":
+            raise ValueError(f"NonLocal: init_position {init_position}, but position is 'none'; leave one of them out")
         inner = channels // bottleneck
         self.pairwise = pairwise
         self.subsample = subsample
@@ -147,9 +150,9 @@ class NonLocal(Block):
         if scale is None:
             scale = pairwise == "embedded_gaussian"
         self.scale = (inner if embedded else channels) ** -0.5 if scale else 1.0
-        self._init_weights(init_std, init_scale)
+        self._init_weights(init_std, init_scale, init_position)
 
-    def _init_weights(self, init_std: float | None, init_scale: float) -> None:
+    def _init_weights(self, init_std: float | None, init_scale: float, init_position: float) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 if init_std is not None:
@@ -159,6 +162,9 @@ class NonLocal(Block):
         # The last trained scale of the block; a frozen affine at 0 would stay there.
         last = self.norm if isinstance(self.norm, nn.BatchNorm3d) else self.conv_out
         last.weight.data.mul_(init_scale)
+        if init_position:
+            for parameter in self.position.parameters():
+                nn.init.normal_(parameter, std=init_position)
 
     def forward_clip(self, x: Tensor) -> Tensor:
         function = ops.PAIRWISE[self.pairwise]
