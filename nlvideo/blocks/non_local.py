@@ -57,7 +57,7 @@ class NonLocal(Block):
         temporal_groups: number of runs of frames that see only each other: how the paper's code fits 128 frames.
         position: what a softmax adds to its scores for the difference of two positions in t, y and x: ``none``, as the
             paper; ``relative``, a learned number for each difference; ``decay``, a learned fall-off, linear in the
-            distance. Both start at 0 and change nothing then, unless `init_position` says otherwise. See `nlvideo.blocks.position`.
+            distance. Both start at 0 and change nothing then, but see `init_position`. See `nlvideo.blocks.position`.
         position_size: T, H, W of the grid for which ``relative`` has a number for each difference; on other grids it is
             interpolated. A grid is what sees each other: a map, a run of its frames, a frame, a place at all times.
             None: 8 x 14 x 14, res4 of the paper's 8-frame network.

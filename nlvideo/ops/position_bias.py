@@ -23,7 +23,7 @@ from nlvideo.ops.precision import widened
 def check_bias(bias: Sequence[Tensor], n: int, m: int) -> None:
     """Raise ValueError unless the matrices are those of grids of N and M positions; no matrices are no bias."""
     fits = all(axis.ndim == 2 and axis.is_floating_point() for axis in bias)
-    if bias and not (fits and [math.prod(axis.shape[side] for axis in bias) for side in (0, 1)] == [n, m]):
+    if bias and not (fits and [math.prod([axis.shape[side] for axis in bias]) for side in (0, 1)] == [n, m]):
         received = ", ".join(f"{tuple(axis.shape)} {axis.dtype}" for axis in bias)
         raise ValueError(
             f"bias: expected a floating-point matrix (n_a, m_a) for each axis, with N = {n} the product of all n_a and "

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections import Counter
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -25,6 +26,7 @@ from nlvideo.visitors.scene import (
 )
 
 SCENES = [nth_scene(1, index) for index in range(200)]
+ORDER = VisitorOptions(task="order")
 SIX_COLOURS = VisitorOptions(num_colours=6, min_visit_frames=6)
 
 
@@ -112,11 +114,38 @@ def test_the_standard_form_is_the_one_that_was_measured():
     [
         ({"num_colours": 7}, "num_colours is 7: expected 4 to 6"),
         ({"min_visit_frames": 12}, "min_visit_frames is 12: expected 4"),
+        ({"task": "first"}, "task is 'first': expected count or order"),
+        ({"task": "order", "num_colours": 5}, "num_colours is 5: task order has 4"),
     ],
 )
 def test_impossible_options_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         VisitorOptions(**settings)
+
+
+def test_in_the_order_task_classes_differ_in_the_order_of_visits_alone():
+    """Four videos, one of each class, show the very same visits: no frame and no set of frames tells them apart, only
+    who came first."""
+    first, orders = [], set()
+    for group in range(50):
+        scenes = [nth_scene(1, 4 * group + i, ORDER) for i in range(4)]
+        assert [scene.label for scene in scenes] == [0, 1, 2, 3]
+        sets = {frozenset(replace(visit, start=0) for visit in scene.visits) for scene in scenes}
+        assert len(sets) == 1 and len(next(iter(sets))) == 4
+        for scene in scenes:
+            colours = [scene.visitors[visit.visitor].colour for visit in scene.visits]
+            assert [nearest_colour(visit.rgb) for visit in scene.visits] == colours
+            assert colours[0] == list(COLOURS)[scene.label]
+            assert sorted(colours) == sorted(list(COLOURS)[:4])
+            assert scene.visits[0].start >= 0 and scene.visits[-1].frames.stop <= 64
+            for earlier, later in zip(scene.visits, scene.visits[1:], strict=False):
+                assert later.start - earlier.frames.stop >= 1
+            orders.add(tuple(colours))
+            first.append(scene.visits[0].start)
+    assert len(orders) == 24  # all of them
+    by_class = np.reshape(first, (50, 4)).mean(axis=0)
+    assert np.ptp(by_class) < 5  # when the first one comes does not tell either
+    assert len({nth_scene(1, i, ORDER).noise_seed for i in range(40)}) == 40
 
 
 # Pixels
@@ -220,8 +249,8 @@ def contents(folder) -> dict[str, bytes]:
 def test_folder_holds_what_it_should(made):
     files = contents(made.folder)
     assert len(files) == 12 + 8 + 5
-    assert files["classes.txt"].decode().splitlines() == list(CLASS_NAMES)
-    assert CLASS_NAMES == ("1 visitor", "2 visitors", "3 visitors", "4 visitors")
+    assert files["classes.txt"].decode().splitlines() == ["1 visitor", "2 visitors", "3 visitors", "4 visitors"]
+    assert CLASS_NAMES["order"] == ("red first", "green first", "blue first", "yellow first")
     assert files["val.csv"].decode().splitlines()[:2] == ["path,label", "val/00000.mp4,0"]
     assert files["contact_sheet.png"][:4] == b"\x89PNG"
     assert len(files["contact_sheet.png"]) < 1e6
