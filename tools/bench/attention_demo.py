@@ -18,6 +18,7 @@ import argparse
 import csv
 import json
 import sys
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
@@ -107,7 +108,7 @@ def measure(options: argparse.Namespace) -> dict[tuple[str, str], list[tuple[flo
     """Return for each block and kind of weight its share in each video, and with uniform attention."""
     net = load(options.ckpt_path)
     settings = json.loads((options.data / COMPLETE).read_text())
-    scenes = VisitorOptions(settings["num_colours"], settings["min_visit_frames"])
+    scenes = VisitorOptions(**{field.name: settings[field.name] for field in fields(VisitorOptions)})
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for index in track(range(min(options.num_videos, settings["num_val"])), "videos"):
         scene = nth_scene(settings["val_seed"], index, scenes)
