@@ -51,6 +51,28 @@ def test_operations(operation, dtype, form, monkeypatch):
         assert error(ours, true) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("form", ["memory-efficient", "explicit", "blocked"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_bias_of_positions(dtype, form, monkeypatch):
+    """Of 4 x 16 x 16 queries and 4 x 8 x 8 keys, with its gradient."""
+    limits, channels = FORMS[form]
+    monkeypatch.setitem(forms.LIMITS, "cuda", dataclasses.replace(forms.LIMITS["cuda"], **limits))
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, 1024, channels), (2, 256, channels), (2, 256, channels)]
+    qkv = [torch.randn(shape, generator=generator).to(dtype).double() for shape in shapes]
+    bias = [torch.randn(shape, generator=generator).double() for shape in ((4, 4), (16, 8), (16, 8))]
+
+    def run(attend, tensors):
+        tensors = [t.requires_grad_() for t in tensors]
+        out = attend(*tensors[:3], 0.1, tensors[3:])
+        return [out, *torch.autograd.grad(out.square().sum(), tensors)]
+
+    expected = run(ops.reference.softmax_attention, [*qkv, *bias])
+    on_gpu = [*(t.detach().to("cuda", dtype) for t in qkv), *(t.detach().to("cuda", torch.float32) for t in bias)]
+    for ours, true in zip(run(ops.softmax_attention, on_gpu), expected, strict=True):
+        assert error(ours, true) < 3 * TOLERANCE[dtype]
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d], ids=["default", "channels last"])
 @pytest.mark.parametrize("autocast", [False, True], ids=["float32", "autocast"])
 @pytest.mark.parametrize("name", [*(block.__name__ for block in BLOCKS), *ops.PAIRWISE])
