@@ -8,20 +8,18 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from nlvideo import ops
 from nlvideo.blocks.base import Block, check_choice
 from nlvideo.blocks.frozen_affine import FrozenAffine
+from nlvideo.blocks.grouping import Domain, Grouping
 from nlvideo.blocks.lesion import ALL_KINDS, Lesion
 from nlvideo.blocks.pointwise import linear, pointwise
-from nlvideo.blocks.position import AXES, DecayBias, PositionBias, RelativeBias
+from nlvideo.blocks.position import Position, make_position_bias
 from nlvideo.ops.inputs import without_autocast
 from nlvideo.ops.precision import widened
 
 Pairwise = Literal[tuple(ops.PAIRWISE)]
-Domain = Literal["spacetime", "space", "time"]
-Position = Literal["none", "relative", "decay"]
 Norm = Literal["batch", "affine", "none"]
 
 
@@ -105,38 +103,19 @@ class NonLocal(Block):
             raise ValueError(f"NonLocal: bottleneck {bottleneck}; expected 1 to {channels}, the number of channels")
         if scale and not function.is_softmax:
             raise ValueError(f"NonLocal: scale belongs to the softmax, which {pairwise} has not; leave it out")
-        if domain == "time" and subsample:
-            raise ValueError(
-                "NonLocal: domain 'time' compares a place with itself at other times, and pooling over space would "
-                "merge places; set subsample to false"
-            )
         if pool_after_projection and not subsample:
-            raise ValueError(
-                "NonLocal: pool_after_projection is an order of pooling, but subsample is false; set one of them"
-            )
-        if temporal_groups < 1 or (temporal_groups > 1 and domain == "space"):
-            raise ValueError(
-                f"NonLocal: temporal_groups {temporal_groups} with domain {domain!r}; expected at least 1, "
-                "and 1 with 'space', where frames are apart already"
-            )
+            raise ValueError("NonLocal: pool_after_projection is an order of pooling, but subsample is false; set one")
         if position != "none" and not function.is_softmax:
             raise ValueError(
                 f"NonLocal: position {position!r} is added to the scores of a softmax, which {pairwise} has not; set "
                 "pairwise to gaussian or embedded_gaussian, or position to none"
             )
-        if position_size is not None and (position != "relative" or min(position_size) < 1):
-            raise ValueError(
-                f"NonLocal: position_size {position_size} with position {position!r}; expected three sizes of at least "
-                "1, with 'relative' only"
-            )
         if init_position and position == "none":
             raise ValueError(f"NonLocal: init_position {init_position}, but position is 'none'; leave one of them out")
         inner = channels // bottleneck
         self.pairwise = pairwise
-        self.subsample = subsample
         self.pool_after_projection = pool_after_projection
-        self.domain = domain
-        self.temporal_groups = temporal_groups
+        self.grouping = Grouping(domain, temporal_groups, subsample)
 
         embedded = function.embeds
         self.conv_theta = nn.Conv3d(channels, inner, kernel_size=1) if embedded else nn.Identity()
@@ -145,7 +124,7 @@ class NonLocal(Block):
         self.conv_concat = nn.Conv3d(2 * inner, 1, kernel_size=1, bias=False) if function.additive else None
         self.conv_out = nn.Conv3d(inner, channels, kernel_size=1, bias=bias)
         self.norm = _NORMS[norm](channels)
-        self.position = _position_bias(position, domain, position_size)
+        self.position = make_position_bias(position, self.grouping.axes, position_size)
 
         if scale is None:
             scale = pairwise == "embedded_gaussian"
@@ -168,7 +147,7 @@ class NonLocal(Block):
 
     def forward_clip(self, x: Tensor) -> Tensor:
         function = ops.PAIRWISE[self.pairwise]
-        pooled = x if self.pool_after_projection else self._pool(x)  # (B, C, T, H, W)
+        pooled = x if self.pool_after_projection else self.grouping.pool(x)  # (B, C, T, H, W)
         value = self._keys(self.conv_g, pooled)  # (B*G, M, D)
         n, m = x[:, 0].numel() // value.shape[0], value.shape[1]
         theta_on_keys, out_on_values = function.cheapest_order(n, m, self.channels, value.shape[2])
@@ -181,15 +160,15 @@ class NonLocal(Block):
             key, theta = self._keys(self.conv_phi, pooled), self.conv_theta  # (B*G, M, D)
             with without_autocast(x):
                 key_bias = widened(key) @ widened(theta.bias)  # (B*G, M)
-            query, key = self._to_positions(x), linear(key, theta.weight.flatten(1).t())  # (B*G, N, C), (B*G, M, C)
-            y = function.explicit(
-                query, key, value, scale=self.scale, key_bias=key_bias, bias=self.position_bias(x)
-            )  # (B*G, N, C)
+            query = self.grouping.to_groups(x)  # (B*G, N, C)
+            key = linear(key, theta.weight.flatten(1).t())  # (B*G, M, C)
+            options = {"scale": self.scale, "key_bias": key_bias, "bias": self.position_bias(x)}
+            y = function.explicit(query, key, value, **options)  # (B*G, N, C)
         else:
             key = self._keys(self.conv_phi, pooled)  # (B*G, M, D)
-            query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
+            query = self.grouping.to_groups(pointwise(self.conv_theta, x))  # (B*G, N, D)
             y = function(query, key, value, scale=self.scale, bias=self.position_bias(x))  # (B*G, N, D or C)
-        y = self._to_clip(y, x)  # (B, D or C, T, H, W)
+        y = self.grouping.to_clip(y, x)  # (B, D or C, T, H, W)
         if not out_on_values:
             y = pointwise(self.conv_out, y)  # (B, C, T, H, W)
         elif self.conv_out.bias is not None:
@@ -198,68 +177,50 @@ class NonLocal(Block):
 
     @property
     def lesions(self) -> tuple[str, ...]:
-        return ("uniform",) if self.domain == "space" else ALL_KINDS  # frames are apart already
+        return ("uniform",) if self.grouping.domain == "space" else ALL_KINDS  # frames are apart already
 
     def forward_lesioned(self, x: Tensor, lesion: Lesion) -> Tensor:
         query, key, value = self.project(x)  # (B*G, N, D), (B*G, M, D), (B*G, M, D)
         if ops.PAIRWISE[self.pairwise].additive:
             query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
-        groups = {"space": x.shape[2], "time": 1}.get(self.domain, self.temporal_groups)  # of frames
-        y = lesion.attention(
-            self.pairwise, query, key, value, x.shape[2] // groups, scale=self.scale, bias=self.position_bias(x)
-        )  # (B*G, N, D)
-        y = pointwise(self.conv_out, self._to_clip(y, x))  # (B, C, T, H, W)
+        frames, bias = self.grouping.num_frames(x.shape[2]), self.position_bias(x)
+        y = lesion.attention(self.pairwise, query, key, value, frames, scale=self.scale, bias=bias)  # (B*G, N, D)
+        y = pointwise(self.conv_out, self.grouping.to_clip(y, x))  # (B, C, T, H, W)
         return x + self.norm(y)  # (B, C, T, H, W)
 
     def attention_weights(self, x: Tensor, positions: Tensor) -> Tensor:
         query, key, _ = self.project(x)  # (B*G, N, D), (B*G, M, D)
         if ops.PAIRWISE[self.pairwise].additive:
             query, key = self.concatenation_scores(query, key)  # (B*G, N), (B*G, M)
-        (b, _, t, h, w), pooled = x.shape, self._pool(x[:1, :1]).shape[3:]
-        query, key = query.unflatten(0, (b, -1)), key.unflatten(0, (b, -1))  # (B, G, N, ..), (B, G, M, ..)
-        num_groups = query.shape[1]
-        frames = t if self.domain == "time" else t // num_groups  # that see each other
-        frame, place = positions[:, 0], positions[:, 1] * w + positions[:, 2]  # (Q), (Q)
-        group, row = (place, frame) if self.domain == "time" else (frame // frames, frame % frames * h * w + place)
-        bias = self.position_bias(x)
-        out = query.new_zeros(b, len(positions), t, *pooled, dtype=torch.promote_types(query.dtype, torch.float32))
+        query, key = (each.unflatten(0, (len(x), -1)) for each in (query, key))  # (B, G, N, ..), (B, G, M, ..)
+        group, row = self.grouping.find(positions, x)  # (Q), (Q)
+        bias, pooled = self.position_bias(x), self.grouping.pool(x[:1, :1]).shape[2:]
+        dtype = torch.promote_types(query.dtype, torch.float32)
+        out = query.new_zeros(len(x), len(positions), *pooled, dtype=dtype)  # (B, Q, T, H', W')
         for g in group.unique().tolist():
             chosen = (group == g).nonzero()[:, 0]  # (q)
             weights = ops.attention_weights(
                 self.pairwise, query[:, g], key[:, g], row[chosen], self.scale, bias
             )  # (B, q, M)
-            if self.domain == "time":
-                out[..., g // w, g % w][:, chosen] = weights
-            else:
-                first = g * frames
-                out[:, chosen, first : first + frames] = weights.unflatten(2, (frames, *pooled))
-        return out  # (B, Q, T, H', W')
+            keys = self.grouping.key_map(out, g)
+            keys[:, chosen] = weights.unflatten(2, keys.shape[2:])
+        return out
 
     def compares(self, x: Tensor, positions: Tensor) -> Tensor:
-        size = self._pool(x[:1, :1]).shape[2:]
-        keys = torch.cartesian_prod(*(torch.arange(n, device=x.device) for n in size))  # (M, 3)
-        if self.domain == "time":
-            same = (positions[:, None, 1:] == keys[:, 1:]).all(dim=2)  # (Q, M)
-        else:
-            frames = 1 if self.domain == "space" else size[0] // self.temporal_groups
-            same = positions[:, None, 0] // frames == keys[:, 0] // frames  # (Q, M)
-        return same.unflatten(1, size)
+        return self.grouping.compares(x, positions)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[B, C, T, H, W] -> query (B*G, N, D), key (B*G, M, D), value (B*G, M, D); for ``gaussian`` query and
         key have C channels."""
-        pooled = x if self.pool_after_projection else self._pool(x)  # (B, C, T, H, W)
-        query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
+        pooled = x if self.pool_after_projection else self.grouping.pool(x)  # (B, C, T, H, W)
+        query = self.grouping.to_groups(pointwise(self.conv_theta, x))  # (B*G, N, D)
         return query, self._keys(self.conv_phi, pooled), self._keys(self.conv_g, pooled)
 
     def position_bias(self, x: Tensor) -> list[Tensor]:
         """Return what `position` adds to the scores: a matrix for each axis of the positions that see each other."""
         if self.position is None:
             return []
-        _, _, t, h, w = x.shape
-        pool_h, pool_w = (min(2, h), min(2, w)) if self.subsample else (1, 1)
-        frames = t if self.domain == "time" else t // self.temporal_groups
-        sizes = {"t": (frames, frames, 1), "y": (h, h // pool_h, pool_h), "x": (w, w // pool_w, pool_w)}
+        sizes = self.grouping.axis_sizes(x)
         return self.position([sizes[axis] for axis in self.position.axes])
 
     def concatenation_scores(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
@@ -270,54 +231,20 @@ class NonLocal(Block):
     def _keys(self, conv: nn.Module, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> (B*G, M, D), where x is pooled already or, with `pool_after_projection`, not yet."""
         y = pointwise(conv, x)  # (B, D, T, H, W)
-        return self._to_positions(self._pool(y) if self.pool_after_projection else y)
+        return self.grouping.to_groups(self.grouping.pool(y) if self.pool_after_projection else y)
 
     def _additive_scores(self, x: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, T, H, W], [B, C, T, H/2, W/2] -> a (B*G, N), b (B*G, M): w . (W x + b) = (w W) . x + w . b."""
         if self.pool_after_projection or ops.explicit_forms_required():  # a maximum stands between w and phi
-            query = self._to_positions(pointwise(self.conv_theta, x))  # (B*G, N, D)
+            query = self.grouping.to_groups(pointwise(self.conv_theta, x))  # (B*G, N, D)
             return self.concatenation_scores(query, self._keys(self.conv_phi, pooled))
 
         def score(conv: nn.Conv3d, w: Tensor, x: Tensor) -> Tensor:
             weight, bias = (w @ conv.weight.flatten(1))[None], (w @ conv.bias)[None]  # (1, C), (1)
-            return linear(self._to_positions(x), weight, bias)[..., 0]
+            return linear(self.grouping.to_groups(x), weight, bias)[..., 0]
 
         w_theta, w_phi = self.conv_concat.weight.flatten().chunk(2)  # (D), (D)
         return score(self.conv_theta, w_theta, x), score(self.conv_phi, w_phi, pooled)
-
-    def _pool(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, C, T, H/2, W/2] if subsampled; an axis of length 1, as in a sequence, is kept."""
-        if not self.subsample:
-            return x
-        return F.max_pool3d(x, (1, min(2, x.shape[3]), min(2, x.shape[4])))
-
-    def _to_positions(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> (B*G, N, C), N the positions that see each other. A view, unless there are groups."""
-        b, c, t, h, w = x.shape
-        if self.domain == "time":
-            return x.permute(0, 3, 4, 2, 1).reshape(b * h * w, t, c)
-        groups = t if self.domain == "space" else self.temporal_groups
-        if t % groups:
-            raise ValueError(
-                f"NonLocal: {t} frames do not divide into temporal_groups {groups}; choose a divisor of {t}"
-            )
-        return x.permute(0, 2, 3, 4, 1).reshape(b * groups, -1, c)
-
-    def _to_clip(self, y: Tensor, x: Tensor) -> Tensor:
-        """(B*G, N, D) -> [B, D, T, H, W] in the memory format of x, the inverse of `_to_positions`."""
-        b, _, t, h, w = x.shape
-        if self.domain == "time":
-            y = y.reshape(b, h, w, t, -1).permute(0, 4, 3, 1, 2)
-        else:
-            y = y.reshape(b, t, h, w, -1).permute(0, 4, 1, 2, 3)
-        return y.contiguous(memory_format=torch.contiguous_format if x.is_contiguous() else torch.channels_last_3d)
-
-
-def _position_bias(position: Position, domain: Domain, size: tuple[int, int, int] | None) -> PositionBias | None:
-    axes = {"space": AXES[1:], "time": AXES[:1]}.get(domain, AXES)
-    if position == "relative":
-        return RelativeBias(axes, size or (8, 14, 14))
-    return DecayBias(axes) if position == "decay" else None
 
 
 _NORMS = {"batch": nn.BatchNorm3d, "affine": FrozenAffine, "none": nn.Identity}

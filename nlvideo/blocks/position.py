@@ -7,11 +7,13 @@ Shapes: n query and m key positions along one axis.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-AXES = ("t", "y", "x")
+Position = Literal["none", "relative", "decay"]
+AXES = "tyx"
 
 
 class PositionBias(nn.Module):
@@ -83,3 +85,21 @@ class DecayBias(PositionBias):
     def of_differences(self, parameter: Tensor, difference: Tensor, n: int) -> Tensor:
         before, after = parameter
         return difference.clamp(max=0) * before - difference.clamp(min=0) * after  # (n, m)
+
+
+def make_position_bias(
+    position: Position, axes: Sequence[str], size: tuple[int, int, int] | None
+) -> PositionBias | None:
+    """Return what `NonLocal`'s `position` and `position_size` ask for.
+
+    Raises:
+        ValueError: a size that would have no effect, or an impossible one.
+    """
+    if size is not None and (position != "relative" or min(size) < 1):
+        raise ValueError(
+            f"NonLocal: position_size {size} with position {position!r}; expected three sizes of at least 1, with "
+            "'relative' only"
+        )
+    if position == "relative":
+        return RelativeBias(axes, size or (8, 14, 14))
+    return DecayBias(axes) if position == "decay" else None

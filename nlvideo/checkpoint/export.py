@@ -47,7 +47,7 @@ def trace(net: nn.Module) -> ExportedProgram:
     """Return the graph of a network in eval mode, with plain operators only, on the network's device."""
     dims, frames = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}, net.preprocessing["clip_frames"]
     # The number of temporal groups is fixed in the graph.
-    if not any(isinstance(module, NonLocal) and module.temporal_groups > 1 for module in net.modules()):
+    if not any(isinstance(module, NonLocal) and module.grouping.temporal_groups > 1 for module in net.modules()):
         dims[2], frames = Dim.DYNAMIC, EXAMPLE_FRAMES
     example = next(net.parameters()).new_zeros(2, 3, frames, EXAMPLE_SIDE, EXAMPLE_SIDE)
     with torch.no_grad(), explicit_forms():

@@ -1,6 +1,7 @@
 """Attention maps equal the explicit matrix, for every pairwise function, domain, subsampling and temporal groups."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,7 +43,11 @@ def test_the_weights_of_a_block_give_its_output(pairwise, options):
     block = NonLocal(C, pairwise=pairwise, init_std=0.5, init_scale=1.0, **options).double().eval()
     x = clip(2, C, T, H, W)
     weights = block.attention_weights(x, all_positions())  # (B, N, T, H', W')
-    values = block.conv_g(block._pool(x)) if not block.pool_after_projection else block._pool(block.conv_g(x))
+    values = (
+        block.conv_g(block.grouping.pool(x))
+        if not block.pool_after_projection
+        else block.grouping.pool(block.conv_g(x))
+    )
     y = torch.einsum("bnthw,bdthw->bdn", weights, values).unflatten(2, (T, H, W))
     torch.testing.assert_close(x + block.norm(block.conv_out(y)), block(x), rtol=1e-9, atol=1e-9)
     if PAIRWISE[pairwise].is_softmax:
@@ -90,7 +95,7 @@ def looking_net() -> ResNet3d:
     for conv in (inner.conv_theta, inner.conv_phi):
         nn.init.constant_(conv.weight, 3.0)
         nn.init.constant_(conv.bias, 0.5)
-    inner.subsample = False
+    inner.grouping = replace(inner.grouping, subsample=False)
     return net.eval()
 
 

@@ -41,11 +41,13 @@ def non_local(**options) -> NonLocal:
 
 def is_compared(block, query, key) -> bool:
     """By what the block's options say."""
-    if getattr(block, "domain", None) == "space":
+    is_grouped = isinstance(block, NonLocal)
+    domain, groups = (block.grouping.domain, block.grouping.temporal_groups) if is_grouped else ("spacetime", 1)
+    if domain == "space":
         return query[0] == key[0]
-    if getattr(block, "domain", None) == "time":
+    if domain == "time":
         return query[1:] == key[1:]
-    frames = SIZE[0] // getattr(block, "temporal_groups", 1)
+    frames = SIZE[0] // groups
     return query[0] // frames == key[0] // frames
 
 

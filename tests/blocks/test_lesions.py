@@ -55,9 +55,10 @@ def masked_weights(pairwise, scores, mask):
 
 
 def expected(block, x, kind, options):
-    pooled = block._pool(x)
+    pooled = block.grouping.pool(x)
     phi, g = (
-        block._pool(conv(x)) if block.pool_after_projection else conv(pooled) for conv in (block.conv_phi, block.conv_g)
+        block.grouping.pool(conv(x)) if block.pool_after_projection else conv(pooled)
+        for conv in (block.conv_phi, block.conv_g)
     )
     theta = block.conv_theta(x)
     compared, mask = seen(kind, options, phi.shape[3:])

@@ -56,9 +56,9 @@ def network(**options):
 def weights_by_hand(block, x, positions):
     """softmax_j(scale * theta_i . phi_j + b(j - i)), with b drawn through its knots by NumPy."""
     query, key, _ = block.project(x)
-    (_, _, t, h, w), (hk, wk) = x.shape, block._pool(x[:, :1]).shape[3:]
+    (_, _, t, h, w), (hk, wk) = x.shape, block.grouping.pool(x[:, :1]).shape[3:]
     pool_h, pool_w = h // hk, w // wk
-    frames = {"space": 1, "time": t}.get(block.domain, t // block.temporal_groups)
+    frames = {"space": 1, "time": t}.get(block.grouping.domain, t // block.grouping.temporal_groups)
 
     def bias(axis, d, n):
         if axis not in block.position.axes:
@@ -72,7 +72,7 @@ def weights_by_hand(block, x, positions):
     out = torch.zeros(len(positions), t, hk, wk, dtype=torch.float64)
     for q, (ti, yi, xi) in enumerate(positions.tolist()):
         for tj, yj, xj in itertools.product(range(t), range(hk), range(wk)):
-            if block.domain == "time":
+            if block.grouping.domain == "time":
                 if (yi, xi) != (yj, xj):
                     continue
                 score = query[yi * w + xi, ti] @ key[yj * w + xj, tj]

@@ -88,7 +88,7 @@ def test_each_key_changes_the_kind_of_block_that_it_names(files, overrides, expe
 
 def test_options_of_one_kind_and_of_one_among_several(bases):
     block = parsed(bases["one"], "--net.after.block.subsample=false").residual_blocks()["res3"][0].after
-    assert (block.pairwise, block.subsample) == ("gaussian", False)
+    assert (block.pairwise, block.grouping.subsample) == ("gaussian", False)
     net = parsed(bases["several"], "--net.after.early.block.pairwise=concatenation")
     assert net.residual_blocks()["res3"][0].after.pairwise == "concatenation"
     assert net.residual_blocks()["res5"][0].after.branches.position_in[0].kernel_size == (3, 3, 3)
