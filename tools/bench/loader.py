@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--clips", type=int, default=60, help="clips a measurement (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="by the clock; the median counts (default: %(default)s)")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2], help="DataLoader workers (default: 1 2)")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="some only (default: all)")
     return parser
 
 
@@ -78,6 +79,7 @@ def main() -> None:
         raise SystemExit("loader: no video of more than 64 frames that decord reads")
     files = (videos * (options.clips // len(videos) + 1))[: options.clips]
     print(f"{len(files)} clips of {len(videos)} videos: {', '.join(path.name for path in videos)}\n")
+    rows = {name: ROWS[name] for name in options.rows}
     errors: dict[str, str] = {}
 
     def attempt(name: str, call: Callable[[], object]) -> object:
@@ -89,16 +91,16 @@ def main() -> None:
                 errors[name] = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
         return None
 
-    cpu = measure_cpu(ROWS, files, attempt)
+    cpu = measure_cpu(rows, files, attempt)
     rates = {
         (name, workers, i): attempt(name, lambda make=make, workers=workers: clips_per_second(make, files, workers))
         for i in range(options.repeats)  # in turns, so that a busy moment hits all alike
         for workers in options.workers
-        for name, make in ROWS.items()
+        for name, make in rows.items()
     }
     print("| | CPU ms a clip | median | " + " | ".join(f"clips/s, {n} workers" for n in options.workers) + " |")
     print("|" + "---|" * (3 + len(options.workers)))
-    for name in ROWS:
+    for name in rows:
         if name in errors:
             cells = [f"not measured: {errors[name]}"] + [""] * (1 + len(options.workers))
         else:
