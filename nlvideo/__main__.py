@@ -2,6 +2,7 @@
 
 import os
 import sys
+from difflib import get_close_matches
 
 from nlvideo.exit_codes import exit_code
 from nlvideo.user_modules import search_working_directory
@@ -43,7 +44,9 @@ def main(args: list[str] | None = None) -> int:
         print(nlvideo.__version__)
         return 0
     if args[0] not in COMMANDS:
-        print(f"nlvideo: no command {args[0]!r}; expected {', '.join(COMMANDS)}", file=sys.stderr)
+        nearest = get_close_matches(args[0], COMMANDS, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        print(f"nlvideo: no command {args[0]!r}; expected {', '.join(COMMANDS)}{hint}", file=sys.stderr)
         return 2
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -30,7 +30,7 @@ from nlvideo.training.resume import find_resumable_run
 from nlvideo.training.run_folder import RunFolder, check_name, forget_run
 from nlvideo.training.run_lock import run_lock
 from nlvideo.training.sanity_checks import check_strategy
-from nlvideo.training.trainer import Trainer, set_speed, with_timeout
+from nlvideo.training.trainer import Trainer, check_devices, set_speed, with_timeout
 from nlvideo.training.wandb_media import WandbMedia
 from nlvideo.user_modules import import_named_modules
 
@@ -132,7 +132,9 @@ class VideoCLI(LightningCLI):
         if (config.lesion or config.probe) and self.subcommand != "test":
             raise ValueError(f"nlvideo {self.subcommand}: --lesion and --probe are for test")
         if not given and self.subcommand != "fit":
-            raise ValueError(f"nlvideo {self.subcommand}: which weights? Give --ckpt_path runs/<name>/last.ckpt")
+            weights = Path(config.runs_dir) / (config.name or "<name>") / "last.ckpt"
+            also = "; --name only says where results go" if config.name else ""
+            raise ValueError(f"{self.subcommand}: no weights given; expected --ckpt_path {weights}{also}")
         if self.subcommand != "fit":
             checkpoint.read(given)  # raises where it is none of ours
             self.folder = self._results_folder(config)
@@ -142,6 +144,7 @@ class VideoCLI(LightningCLI):
             self.folder = Path(config.runs_dir) / config.name
         config.trainer.default_root_dir = str(self.folder)
         check_strategy(config.trainer.strategy)
+        check_devices(config.trainer)
         self.resumed, self.same_command = None, False
         if self.subcommand == "fit":
             if rank_zero_only.rank == 0:

@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from nlvideo.models.inserts import key_with_kind, merge_inserts
+from nlvideo.parse_errors import explain
 
 
 class Parser(LightningArgumentParser):
@@ -20,8 +21,8 @@ class Parser(LightningArgumentParser):
     """
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        lines = [line.strip() for line in message.splitlines() if line.strip()]
-        sys.stderr.write(f"nlvideo: {' '.join(lines)} (--help lists every option)\n")
+        options = [option for action in self._actions for option in action.option_strings]
+        sys.stderr.write(f"nlvideo: {explain(message, options)} (--help lists every option)\n")
         raise SystemExit(2)
 
     def parse_object(self, obj: Namespace | dict[str, Any], namespace: Namespace | None = None, **options) -> Namespace:

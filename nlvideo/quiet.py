@@ -19,3 +19,9 @@ def hush_libraries() -> None:
         r"The number of training batches .* is smaller than the logging interval",  # check_training says more
     ):
         warnings.filterwarnings("ignore", message=message)
+    warnings.formatwarning = _one_line
+
+
+def _one_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None):
+    """Return a warning without the path and the line of the code that gave it, which users can't act on."""
+    return f"nlvideo: {' '.join(str(message).split())}\n"

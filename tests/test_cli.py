@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from nlvideo.data import sampling
 from nlvideo.data.manifest import read_manifest
 from nlvideo.data.video import Video
 from nlvideo.evaluation.predictions import read_predictions
+from nlvideo.training.trainer import check_devices
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_help_needs_no_torch():
@@ -140,6 +144,21 @@ BAD_INPUT = {
     "a name outside of runs_dir": (["--name=../x"], 1, "--name '../x': expected the name of a folder within runs_dir"),
     "an absolute name": (["--name=/tmp/x"], 1, "--name '/tmp/x': expected the name of a folder"),
     "an empty name": (["--name="], 1, "--name '': expected the name of a folder"),
+    "misspelt option": (
+        ["--model.optimiser.lr=1"],
+        2,
+        "no option --model.optimiser.lr; did you mean --model.optimizer.lr?",
+    ),
+    "misspelt option of the network": (["--model.net.widht=8"], 2, "did you mean width?"),
+    "misspelt network": (["--model.net=ResNet4d"], 2, "a class's import path; did you mean ResNet3d?"),
+    "misspelt block": (["--model.net.after.block=NonLocl"], 2, "did you mean NonLocal?"),
+    "no space in YAML": (["--model.net.after.at={res4:[1]}"], 1, "a space after each colon, as in '{res4: [1]}'"),
+    "unquoted braces": (["--model.net.after.at", "{res4:", "[1]}"], 2, "put quotes around a value with spaces"),
+    "no number of classes": (["--data.num_classes=null"], 2, "data.num_classes: not given; start from a recipe"),
+    "a word for a number": (["--data.num_classes=four"], 2, "data.num_classes: expected int, got four"),
+    "no such recipe": (["-c", f"{ROOT}/configs/dmo.yaml"], 2, "no such file; did you mean demo.yaml?"),
+    "a folder for a recipe": (["-c", f"{ROOT}/configs"], 2, "is a folder; expected a YAML file such as "),
+    "a folder for a checkpoint": (["--ckpt_path=/"], 1, "checkpoint /: is a folder; expected a file"),
     "no such weights": (["--model.init_from=gone.ckpt"], 1, "gone.ckpt: no such file"),
 }
 
@@ -186,8 +205,28 @@ def test_checkpoint_of_another_architecture(trained, tiny, capsys):
 
 
 def test_evaluation_needs_weights(tiny, capsys):
-    assert main(["test", *tiny]) == 1
-    assert "--ckpt_path" in capsys.readouterr().err
+    assert main(["test", *tiny, "--name=nl"]) == 1
+    shown = capsys.readouterr().err
+    assert "expected --ckpt_path runs/nl/last.ckpt; --name only says where results go" in shown
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() or torch.backends.mps.is_available(), reason="needs a machine without GPU"
+)
+def test_a_gpu_that_is_not_there(tiny, tmp_path, capsys):
+    assert main(["fit", *tiny, f"--runs_dir={tmp_path}", "--trainer.accelerator=gpu"]) == 1
+    assert "trainer.accelerator gpu: PyTorch" in capsys.readouterr().err
+
+
+def test_more_processes_than_cores_are_a_warning():
+    with pytest.warns(UserWarning, match=r"trainer.devices 9999: more processes than the \d+ cores"):
+        check_devices({"accelerator": "cpu", "devices": 9999})
+
+
+def test_warnings_carry_no_source():
+    code = "import warnings; from nlvideo.quiet import hush_libraries; hush_libraries(); warnings.warn('hot')"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stderr == "nlvideo: hot\n"
 
 
 def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
@@ -202,8 +241,10 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
 
 
 def test_unknown_command(capsys):
-    assert main(["train"]) == 2
-    assert "expected fit, validate, test, predict, attend" in capsys.readouterr().err
+    assert main(["tset"]) == 2
+    shown = capsys.readouterr().err
+    assert "expected fit, validate, test, predict, attend" in shown
+    assert "did you mean test?" in shown
 
 
 def test_a_logger_that_does_not_start_is_left_out(tiny, tmp_path, capsys):

@@ -20,9 +20,12 @@ def read_file(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: there is no such file.
+        IsADirectoryError: it is a folder.
         ValueError: the file is damaged, or holds anything else, which could run code.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"checkpoint {path}: is a folder; expected a file, such as {path / 'last.ckpt'}")
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint {path}: no such file")
     with path.open("rb") as file:

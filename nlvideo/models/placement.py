@@ -5,7 +5,9 @@ R50   0 1 2    0 1 2 3    0 1 2 3 4 5    0 1 2        0-based indices; "after th
 nl5              ^   ^      ^   ^   ^                 {res3: [1, 3], res4: [1, 3, 5]}
 """
 
+import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 Placement = str | dict[str, int | list[int]]
 
@@ -42,9 +44,14 @@ def resolve_placement(at: Placement, depths: Sequence[int]) -> dict[str, list[in
         elif at in PRESETS:
             at = PRESETS[at]
         else:
+            if at.startswith("{"):  # YAML takes {res4:[1]} for a string
+                spaced = re.sub(r":(?=\S)", ": ", at)
+                raise ValueError(f"placement {at!r}: expected a space after each colon, as in '{spaced}'")
+            nearest = get_close_matches(at, [*PRESETS, "all"], n=1)
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
             raise ValueError(
                 f"placement {at!r}: expected {', '.join([*PRESETS, 'all'])}, or a mapping such as "
-                "{res3: 2, res4: [1, 3]}"
+                f"{{res3: 2, res4: [1, 3]}}{hint}"
             )
     num_blocks = dict(zip(STAGES, depths, strict=True))
     placement = {}

@@ -1,14 +1,16 @@
 """Lightning's Trainer with one way for a training to end, whichever limit ends it."""
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator
+from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_warn
 
 
 class Trainer(lightning.Trainer):
@@ -45,6 +47,25 @@ def is_last_step(trainer: lightning.Trainer) -> bool:
 def stops_early(trainer: lightning.Trainer) -> bool:
     """Return whether a callback may end the training after a validation, which nobody can know before it."""
     return any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks)
+
+
+def check_devices(config: Mapping[str, Any]) -> None:
+    """Raise ValueError if the settings of a Trainer ask for a GPU and there is none; warn of more processes than cores.
+
+    More processes than cores work, slowly.
+    """
+    accelerator, devices = config["accelerator"], config["devices"]
+    has_gpu = CUDAAccelerator.is_available() or (accelerator != "cuda" and MPSAccelerator.is_available())
+    if accelerator in ("gpu", "cuda") and not has_gpu:
+        raise ValueError(
+            f"trainer.accelerator {accelerator}: PyTorch {torch.__version__} finds no GPU here; expected cpu or auto"
+        )
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and not has_gpu)
+    cores = os.cpu_count() or 1
+    if on_cpu and str(devices).isdecimal() and int(devices) > cores:
+        rank_zero_warn(
+            f"trainer.devices {devices}: more processes than the {cores} cores here; expected at most {cores}"
+        )
 
 
 def set_speed(config: dict[str, Any]) -> None:

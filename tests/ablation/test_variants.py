@@ -182,7 +182,7 @@ def test_one_invalid_variant_refuses_the_sweep(name, tmp_path):
 
 
 def test_a_mistake_in_the_base_is_not_blamed_on_a_variant(tmp_path):
-    with pytest.raises(ValueError, match=r"^unrecognized arguments: --data\.bathc=3"):
+    with pytest.raises(ValueError, match=r"^no option --data\.bathc; did you mean --data\.batch_size"):
         make_plans([read_sweep(sweep_file(tmp_path))], [*DEMO, "--data.bathc=3"], [0])
 
 
@@ -233,5 +233,5 @@ def test_the_configuration_is_what_fit_would_run_with():
     config = configuration([*DEMO, "--model.net.width=8"])
     assert config["model"]["net"]["init_args"]["width"] == 8
     assert config["model"]["net"]["init_args"]["num_classes"] == config["data"]["num_classes"] == 4
-    with pytest.raises(ValueError, match=r"^unrecognized arguments: --x=1"):
+    with pytest.raises(ValueError, match=r"^no option --x "):
         configuration([*DEMO, "--x=1"])

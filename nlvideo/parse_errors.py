@@ -1,0 +1,66 @@
+"""Messages of the parser in the words of the command line: the mistake, what was expected, the nearest right thing."""
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from nlvideo.blocks import Block
+from nlvideo.models.backbone import Backbone
+
+BASES = {"net": Backbone, "block": Block}  # what the classes that a key of this name takes derive from
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ..?" with the nearest of the known words, or "" if none is near."""
+    nearest = get_close_matches(wrong, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+def explain(message: str, options: Iterable[str]) -> str:
+    """Return the line that tells a user what is wrong.
+
+    Args:
+        message: jsonargparse's.
+        options: those of the parser.
+    """
+    message = " ".join(message.split())
+    if found := re.fullmatch(r"unrecognized arguments: (.*)", message):
+        return _unknown_argument(found[1], options)
+    if found := re.fullmatch(r"Option '(.*)' is not accepted", message):
+        known = [option.removeprefix("--") for option in options]
+        return f"{message}{did_you_mean(found[1], known)}"
+    if found := re.fullmatch(r'Parser key "([\w.]+)": - Expected a path but .* import path string: (\S+)', message):
+        return _unknown_class(found[1], found[2])
+    if found := re.fullmatch(r'Parser key "config": File does not exist: \'(.*)\'', message):
+        path = Path(found[1])
+        near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.yaml")))
+        return f"-c {path}: no such file{near}"
+    if found := re.fullmatch(r'Parser key "config": Path is not a file: \'(.*)\'', message):
+        files = sorted(file.name for file in Path(found[1]).glob("*.yaml"))
+        return f"-c {found[1]}: is a folder; expected a YAML file" + (f" such as {files[0]} in it" if files else "")
+    if found := re.fullmatch(r'Parser key "([\w.]+)": Expected a <class \'int\'>. Got value: None', message):
+        return f"{found[1]}: not given; start from a recipe with -c FILE.yaml, or give --{found[1]} NUMBER"
+    if found := re.fullmatch(r'Parser key "([\w.]+)": Expected a <class \'(\w+)\'>. Got value: (.*)', message):
+        return f"{found[1]}: expected {found[2]}, got {found[3]}"
+    return message
+
+
+def _unknown_argument(arguments: str, options: Iterable[str]) -> str:
+    first = arguments.split()[0]
+    if not first.startswith("-"):
+        return f"{arguments!r} belongs to no option; put quotes around a value with spaces, as in '{{res4: [1]}}'"
+    key = first.partition("=")[0]
+    return f"no option {key}{did_you_mean(key, options)}"
+
+
+def _unknown_class(key: str, name: str) -> str:
+    base = BASES.get(key.rpartition(".")[2])
+    known = sorted(_subclasses(base)) if base else []
+    expected = " or ".join([*known, "a class's import path"])
+    return f"{key}: no class {name!r}; expected {expected}{did_you_mean(name, known)}"
+
+
+def _subclasses(base: type) -> set[str]:
+    below = {cls.__name__ for cls in base.__subclasses__() if not cls.__name__.startswith("_")}
+    return below.union(*(_subclasses(cls) for cls in base.__subclasses__()))
