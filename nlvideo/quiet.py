@@ -24,4 +24,4 @@ def hush_libraries() -> None:
 
 def _one_line(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None):
     """Return a warning without the path and the line of the code that gave it, which users can't act on."""
-    return f"nlvideo: {' '.join(str(message).split())}\n"
+    return f"warning: {' '.join(str(message).split())}\n"

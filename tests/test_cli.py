@@ -226,7 +226,7 @@ def test_more_processes_than_cores_are_a_warning():
 def test_warnings_carry_no_source():
     code = "import warnings; from nlvideo.quiet import hush_libraries; hush_libraries(); warnings.warn('hot')"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert answer.stderr == "nlvideo: hot\n"
+    assert answer.stderr == "warning: hot\n"
 
 
 def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):

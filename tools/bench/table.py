@@ -14,7 +14,7 @@ def table(path: Path) -> str:
     rows = rows.drop(columns="command").dropna(axis=1, how="all")
     same = [name for name in rows if len(rows) > 1 and rows[name].nunique(dropna=False) == 1]
     about = ", ".join(f"{name} {rows[name].iloc[0]}" for name in same)
-    return f"{path.name}: {about}\n\n{rows.drop(columns=same).fillna('').to_markdown(index=False)}\n"
+    return f"{path.name}: {about}\n\n{rows.drop(columns=same).astype(object).fillna('').to_markdown(index=False)}\n"
 
 
 def build_parser() -> argparse.ArgumentParser:
