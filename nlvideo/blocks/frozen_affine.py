@@ -41,4 +41,5 @@ class _Affine(torch.autograd.Function):
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """One pass over x in its dtype and layout, computed in float32: a batch norm of mean 0 and variance 1."""
-    return F.batch_norm(x, torch.zeros_like(weight), torch.ones_like(weight), weight, bias, training=False, eps=0.0)
+    eps = 1e-30  # 1 + eps is 1, and torch 2.11 refuses 0
+    return F.batch_norm(x, torch.zeros_like(weight), torch.ones_like(weight), weight, bias, training=False, eps=eps)
