@@ -21,16 +21,9 @@ from nlvideo.models import Insert, ResNet3d
 from nlvideo.models.inference import inference_copy
 from nlvideo.ops import explicit_forms, forms
 from nlvideo.training.optim import Optimizer
+from tests.blocks.test_non_local import OPTIONS
 
 C, T, H, W = 6, 4, 4, 5
-OPTIONS = {
-    "default": {},
-    "every position": {"subsample": False},
-    "project first": {"pool_after_projection": True},
-    "space": {"domain": "space"},
-    "time": {"domain": "time", "subsample": False},
-    "groups": {"temporal_groups": 2},
-}
 each_kind = pytest.mark.parametrize("position", ["relative", "decay"])
 each_softmax = pytest.mark.parametrize("pairwise", ["gaussian", "embedded_gaussian"])
 each_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
