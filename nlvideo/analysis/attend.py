@@ -11,7 +11,7 @@ from torch import Tensor
 from nlvideo.analysis import figures
 from nlvideo.analysis.clip import Clip, normalized
 from nlvideo.analysis.geometry import Triple
-from nlvideo.analysis.maps import AttentionMap, attention_maps, block_names, channel_weights
+from nlvideo.analysis.maps import AttentionMap, attention_maps, channel_weights, choose_blocks
 from nlvideo.files import replacing, write_json
 from nlvideo.models import Backbone
 
@@ -28,10 +28,7 @@ def attend(
     about: dict[str, Any],
 ) -> str:
     """Write maps and pictures of each block to a folder; return a line on what was found and written."""
-    names = block_names(net)
-    if unknown := [name for name in blocks or () if name not in names]:
-        raise ValueError(f"--block {unknown[0]}: no such block; expected some of {', '.join(names)}")
-    chosen = {name: names[name] for name in blocks or names}
+    chosen = choose_blocks(net, blocks)
     tensor = normalized(net, clip)
     with torch.no_grad():
         scores = net.scores(tensor)[0]  # (K)

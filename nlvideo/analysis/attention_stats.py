@@ -15,7 +15,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from nlvideo.analysis.geometry import Grid, block_grids
-from nlvideo.analysis.maps import block_names, overrides
+from nlvideo.analysis.maps import block_names, choose_blocks, overrides
 from nlvideo.analysis.measures import Measures, channel_measures, position_measures, residual_measures
 from nlvideo.analysis.stats_report import write_stats
 from nlvideo.blocks import Block
@@ -55,12 +55,9 @@ class AttentionStats(Evaluator):
         super().__init__(evaluator.net, **evaluator.view_options)
         self.results = evaluator.results
         self.limit = limit
-        names = block_names(self.net)
-        if not names:
+        if not block_names(self.net):
             raise ValueError("the network has no block with attention over positions or channels")
-        if unknown := [name for name in blocks if name not in names]:
-            raise ValueError(f"--block {unknown[0]}: no such block; expected some of {', '.join(names)}")
-        self.paths = {name: names[name] for name in blocks or names}
+        self.paths = choose_blocks(self.net, blocks)
 
     def settings(self, data: VideoData) -> dict[str, str]:
         return {**super().settings(data), "attention": f"{', '.join(self.paths)}, {self.limit} videos"}

@@ -175,6 +175,18 @@ def influential_positions(
     return positions
 
 
+def choose_blocks(net: nn.Module, blocks: Sequence[str] | None) -> dict[str, str]:
+    """Return the module paths of the blocks that ``--block`` asks for, by name as in `block_names`; all if of none.
+
+    Raises:
+        ValueError: the network has no such block.
+    """
+    names = block_names(net)
+    if unknown := [name for name in blocks or () if name not in names]:
+        raise ValueError(f"--block {unknown[0]}: no such block; expected some of {', '.join(names)}")
+    return {name: names[name] for name in blocks or names}
+
+
 def _chosen(net: nn.Module, blocks: Sequence[str] | None) -> dict[str, str]:
     """Return the module paths of the blocks with attention maps that were asked for, by name."""
     names = block_names(net)
