@@ -3,24 +3,51 @@
 import os
 import sys
 from difflib import get_close_matches
+from importlib import import_module
+from typing import NamedTuple
 
 from nlvideo.exit_codes import exit_code
 from nlvideo.user_modules import search_working_directory
 
-COMMANDS = ("fit", "validate", "test", "predict", "attend", "attention-stats")
+
+class Command(NamedTuple):
+    """A command of the command line.
+
+    Attributes:
+        module: imported to run it, by its ``main(args)``, which returns the exit status or None for 0.
+        about: what it does, in some words.
+        example: a command line.
+    """
+
+    module: str
+    about: str
+    example: str
+
+
+COMMANDS = {
+    "fit": Command("nlvideo.cli", "train", "-c configs/demo.yaml --name nl --model.net.after.at '{res4: [1]}'"),
+    "validate": Command("nlvideo.cli", "clip level", "-c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt"),
+    "test": Command("nlvideo.cli", "video level", "-c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt"),
+    "predict": Command("nlvideo.predict_cli", "any video", "video.mp4 --ckpt_path runs/nl/last.ckpt"),
+    "ablate": Command(
+        "nlvideo.ablate_cli", "compare variants", "-c configs/demo.yaml --set 'model.net.after.at=none,nl1' -o runs/at"
+    ),
+    "attend": Command("nlvideo.attend_cli", "attention maps", "video.mp4 --ckpt_path runs/nl/last.ckpt -o maps"),
+    "attention-stats": Command(
+        "nlvideo.attention_stats_cli",
+        "statistics of attention over a test set",
+        "-c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt -o stats",
+    ),
+    "demo-data": Command("nlvideo.demo_data_cli", "the demo's videos", "data/visitors"),
+}
+RUNS = ("fit", "validate", "test")  # one module serves them, which is told which
 
 HELP = """\
 nlvideo: non-local, squeeze-and-excitation and dual attention in C2D and I3D video networks
 
 usage: nlvideo COMMAND [options]
 
-  fit        train            nlvideo fit -c configs/demo.yaml --name nl --model.net.after.at '{res4: [1]}'
-  validate   clip level       nlvideo validate -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
-  test       video level      nlvideo test -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt
-  predict    any video        nlvideo predict video.mp4 --ckpt_path runs/nl/last.ckpt
-  attend     attention maps   nlvideo attend video.mp4 --ckpt_path runs/nl/last.ckpt -o maps
-  attention-stats    statistics of attention over a test set
-                              nlvideo attention-stats -c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt -o stats
+{commands}
 
   nlvideo COMMAND --help      every option of a command
   nlvideo fit --model.net.help ResNet3d                  the options of the network
@@ -32,11 +59,18 @@ NLVIDEO_DEBUG=1 in the environment shows the stack trace of an error.
 """
 
 
+def help_text() -> str:
+    lines = []
+    for name, command in COMMANDS.items():
+        lines += [f"  {name:<16} {command.about}", f"{'':19}nlvideo {name} {command.example}"]
+    return HELP.format(commands="\n".join(lines))
+
+
 def main(args: list[str] | None = None) -> int:
     """Run a command and return its exit status, see `exit_codes`."""
     args = sys.argv[1:] if args is None else args
     if not args or args[0] in ("-h", "--help"):
-        print(HELP, end="")
+        print(help_text(), end="")
         return 0
     if args[0] == "--version":
         import nlvideo
@@ -52,22 +86,8 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     search_working_directory()
     try:
-        if args[0] == "predict":
-            from nlvideo import predict_cli
-
-            predict_cli.main(args[1:])
-        elif args[0] == "attend":
-            from nlvideo import attend_cli
-
-            attend_cli.main(args[1:])
-        elif args[0] == "attention-stats":
-            from nlvideo import attention_stats_cli
-
-            attention_stats_cli.AttentionStatsCLI(args[1:])
-        else:
-            from nlvideo import cli
-
-            cli.VideoCLI(args)
+        module = import_module(COMMANDS[args[0]].module)
+        return module.main(args if args[0] in RUNS else args[1:]) or 0
     except KeyboardInterrupt:
         print("nlvideo: interrupted", file=sys.stderr)
         return 130
@@ -78,7 +98,6 @@ def main(args: list[str] | None = None) -> int:
         if end.line:
             print(f"nlvideo: {end.line}", file=sys.stderr)
         return end.status
-    return 0
 
 
 if __name__ == "__main__":

@@ -48,3 +48,8 @@ class AttentionStatsCLI(VideoCLI):
         settings = self.config_init[self.subcommand]
         self.model.evaluator = AttentionStats(self.model.evaluator, blocks=settings.block, limit=settings.limit)
         return trainer
+
+
+def main(args: list[str]) -> None:
+    """Run the command."""
+    AttentionStatsCLI(args)

@@ -238,6 +238,11 @@ class VideoCLI(LightningCLI):
         return trainer
 
 
+def main(args: list[str]) -> None:
+    """Run ``fit``, ``validate`` or ``test``, the first of `args`."""
+    VideoCLI(args)
+
+
 def _seed(seed: int | bool) -> int:
     if isinstance(seed, bool):
         raise ValueError(f"seed_everything: expected a whole number, got {str(seed).lower()}")

@@ -1,5 +1,6 @@
 """The command line, as a user meets it: real runs on real videos, and every kind of bad input."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import torch
 import yaml
 
 import nlvideo
-from nlvideo.__main__ import main
+from nlvideo.__main__ import COMMANDS, main
 from nlvideo.data import sampling
 from nlvideo.data.manifest import read_manifest
 from nlvideo.data.video import Video
@@ -25,8 +26,13 @@ ROOT = Path(__file__).parents[1]
 def test_help_needs_no_torch():
     code = "import sys; from nlvideo.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for command in ("fit", "validate", "test", "predict"):
-        assert command in answer.stdout
+    for command in COMMANDS:
+        assert f"nlvideo {command} " in answer.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS.values())
+def test_a_command_has_a_main(command):
+    assert callable(importlib.import_module(command.module).main)
 
 
 def test_a_run_leaves_its_files_and_a_resume_goes_on(trained):
@@ -243,7 +249,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
 def test_unknown_command(capsys):
     assert main(["tset"]) == 2
     shown = capsys.readouterr().err
-    assert "expected fit, validate, test, predict, attend" in shown
+    assert "expected fit, validate, test, predict, ablate, attend" in shown
     assert "did you mean test?" in shown
 
 

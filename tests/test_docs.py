@@ -4,12 +4,13 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 import yaml
 
-from nlvideo.__main__ import main
+from nlvideo.__main__ import COMMANDS, main
 from nlvideo.checkpoint import build
 from nlvideo.cost.count import count_cost
 
@@ -70,6 +71,8 @@ def check_nlvideo(arguments: list[str], capsys) -> None:
         has_classes = any(option.startswith("--data.num_classes") for option in options)
         known = has_classes or any(re.search(r"configs/(kinetics|ssv|demo|\w+/)", option) for option in options)
         printed_config([command, *options, *([] if known else ["--data.num_classes=4"])], capsys)
+    elif command in ("ablate", "demo-data"):
+        check_parser(importlib.import_module(COMMANDS[command].module), options, capsys)
     else:  # those that read a checkpoint alone
         given = ["gone.ckpt" if option.endswith(".ckpt") else option for option in options]
         assert given != options
@@ -88,7 +91,11 @@ def check_script(arguments: list[str], capsys, monkeypatch) -> None:
         module.main()
         assert "the same output at the start: True" in capsys.readouterr().out
         return
-    options, overrides = module.build_parser().parse_known_args(arguments[1:])
+    check_parser(module, arguments[1:], capsys)
+
+
+def check_parser(module: ModuleType, arguments: list[str], capsys) -> None:
+    options, overrides = module.build_parser().parse_known_args(arguments)
     if overrides:  # those of `nlvideo fit`, which tools/cost.py and tools/ablate.py take too
         configs = [argument for path in options.config for argument in ("-c", path)]
         printed_config(["fit", *configs, "--data.num_classes=2", *overrides], capsys)
