@@ -2,11 +2,11 @@
 
 import os
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NamedTuple
 
 from nlvideo.exit_codes import exit_code
+from nlvideo.suggest import did_you_mean
 from nlvideo.user_modules import search_working_directory
 
 
@@ -38,6 +38,7 @@ COMMANDS = {
         "statistics of attention over a test set",
         "-c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt -o stats",
     ),
+    "recipes": Command("nlvideo.recipes_cli", "what -c takes by name, and its published numbers", ""),
     "demo-data": Command("nlvideo.demo_data_cli", "the demo's videos", "data/visitors"),
 }
 RUNS = ("fit", "validate", "test")  # one module serves them, which is told which
@@ -62,7 +63,7 @@ NLVIDEO_DEBUG=1 in the environment shows the stack trace of an error.
 def help_text() -> str:
     lines = []
     for name, command in COMMANDS.items():
-        lines += [f"  {name:<16} {command.about}", f"{'':19}nlvideo {name} {command.example}"]
+        lines += [f"  {name:<16} {command.about}", f"{'':19}nlvideo {name} {command.example}".rstrip()]
     return HELP.format(commands="\n".join(lines))
 
 
@@ -78,9 +79,8 @@ def main(args: list[str] | None = None) -> int:
         print(nlvideo.__version__)
         return 0
     if args[0] not in COMMANDS:
-        nearest = get_close_matches(args[0], COMMANDS, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
-        print(f"nlvideo: no command {args[0]!r}; expected {', '.join(COMMANDS)}{hint}", file=sys.stderr)
+        near = did_you_mean(args[0], COMMANDS)
+        print(f"nlvideo: no command {args[0]!r}; expected {', '.join(COMMANDS)}{near}", file=sys.stderr)
         return 2
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

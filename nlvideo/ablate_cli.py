@@ -13,6 +13,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from nlvideo import recipes
 from nlvideo.ablation.execute import Runner
 from nlvideo.ablation.launch import make_resources
 from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
@@ -61,7 +62,9 @@ def main(args: list[str] | None = None) -> int:
     output, base = options.output, [argument for path in options.config for argument in ("-c", path)] + overrides
     if options.wandb:
         base += ["--trainer.logger=WandbLogger", f"--trainer.logger.project={options.wandb}"]
-    sweeps = [sweep_of_settings(options.set, output.name)] if options.set else read_sweeps(options.sweep)
+    sweeps = (
+        [sweep_of_settings(options.set, output.name)] if options.set else read_sweeps(map(recipes.find, options.sweep))
+    )
     if options.report_only and not output.is_dir():
         raise ValueError(f"{output}: no such folder; --report-only is for what has been run there")
     plans = make_plans(sweeps, base, parse_seeds(options.seeds))

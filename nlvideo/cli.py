@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-from nlvideo import checkpoint
+from nlvideo import checkpoint, recipes
 from nlvideo.analysis.variants import make_variants
 from nlvideo.console import PLAIN
 from nlvideo.data.module import VideoData
@@ -50,7 +50,7 @@ class VideoCLI(LightningCLI):
                 seed_everything_default=0,
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,  # a checkpoint carries its own record
-                args=import_named_modules(args),
+                args=recipes.find_all(import_named_modules(args)),
             )
 
     @staticmethod

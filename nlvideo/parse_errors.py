@@ -1,20 +1,16 @@
 """Messages of the parser in the words of the command line: the mistake, what was expected, the nearest right thing."""
 
+import os
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
+from nlvideo import recipes
 from nlvideo.blocks import Block
 from nlvideo.models.backbone import Backbone
+from nlvideo.suggest import did_you_mean
 
 BASES = {"net": Backbone, "block": Block}  # what the classes that a key of this name takes derive from
-
-
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """Return "; did you mean ..?" with the nearest of the known words, or "" if none is near."""
-    nearest = get_close_matches(wrong, list(known), n=1, cutoff=0.7)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
 
 
 def explain(message: str, options: Iterable[str]) -> str:
@@ -35,7 +31,8 @@ def explain(message: str, options: Iterable[str]) -> str:
     if found := re.fullmatch(r'Parser key "config": File does not exist: \'(.*)\'', message):
         path = Path(found[1])
         near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.yaml")))
-        return f"-c {path}: no such file{near}"
+        given = os.path.relpath(path)  # jsonargparse makes it absolute
+        return f"-c {given}: no such file or recipe{near or f'; {recipes.nearest(given)}'}"
     if found := re.fullmatch(r'Parser key "config": Path is not a file: \'(.*)\'', message):
         files = sorted(file.name for file in Path(found[1]).glob("*.yaml"))
         return f"-c {found[1]}: is a folder; expected a YAML file" + (f" such as {files[0]} in it" if files else "")

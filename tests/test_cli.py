@@ -162,7 +162,7 @@ BAD_INPUT = {
     "unquoted braces": (["--model.net.after.at", "{res4:", "[1]}"], 2, "put quotes around a value with spaces"),
     "no number of classes": (["--data.num_classes=null"], 2, "data.num_classes: not given; start from a recipe"),
     "a word for a number": (["--data.num_classes=four"], 2, "data.num_classes: expected int, got four"),
-    "no such recipe": (["-c", f"{ROOT}/configs/dmo.yaml"], 2, "no such file; did you mean demo.yaml?"),
+    "no such recipe": (["-c", f"{ROOT}/configs/dmo.yaml"], 2, "no such file or recipe; did you mean demo.yaml?"),
     "a folder for a recipe": (["-c", f"{ROOT}/configs"], 2, "is a folder; expected a YAML file such as "),
     "a folder for a checkpoint": (["--ckpt_path=/"], 1, "checkpoint /: is a folder; expected a file"),
     "no such weights": (["--model.init_from=gone.ckpt"], 1, "gone.ckpt: no such file"),
