@@ -1,58 +1,38 @@
-"""A block of your own, whole: each channel is scaled by a gate that sees its mean in each frame, over time.
+"""A block of your own, whole: it asks whether a non-local block needs its queries (GCNet, Cao et al. 2019, Eq. 4).
 
-It is a class with one method. Its constructor's arguments are its YAML keys. Run this file to see it inside ResNet-50:
+All positions share one attention map, and get the same context vector added. Nothing in the package knows this file;
+give its class on the command line in the folder above:
 
-    python examples/your_block.py
-
-To name it on the command line, put the class into a file of ``nlvideo/blocks/`` and import it in
-``nlvideo/blocks/__init__.py``; ``--model.net.branch.block TemporalGate --model.net.branch.at all`` then uses it, and
-the tests of tests/blocks/test_contract.py hold it to what every block keeps to.
+    nlvideo fit -c configs/demo.yaml --name mine --model.net.after.block examples.your_block.GlobalContext
 """
 
-import torch
 from torch import Tensor, nn
 
 from nlvideo.blocks import Block
-from nlvideo.models import Insert, ResNet3d
 
-# Shapes: B clips, C channels, T frames, H x W places.
+# Shapes: B clips, C channels, N = T * H * W positions.
 
 
-class TemporalGate(Block):
-    """Scales each channel of each frame by a gate from the channel's means over time.
+class GlobalContext(Block):
+    """z_i = x_i + W2 relu(LN(W1 c)), c = sum_j softmax_j(w_k . x_j) x_j.
 
     Args:
         channels: C.
-        kernel: frames that a gate sees; odd.
+        reduction: W1 maps C -> C / reduction.
     """
 
-    def __init__(self, channels: int, *, kernel: int = 3):
+    def __init__(self, channels: int, *, reduction: int = 4):
         super().__init__(channels)
-        if kernel % 2 == 0:
-            raise ValueError(f"TemporalGate: kernel {kernel}; expected an odd number of frames")
-        self.conv = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels)
-        # A gate of 1 everywhere: at first the block is the identity, and leaves a trained network as it is.
-        nn.init.zeros_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
+        self.key = nn.Linear(channels, 1)
+        inner = channels // reduction
+        self.transform = nn.Sequential(
+            nn.Linear(channels, inner), nn.LayerNorm(inner), nn.ReLU(), nn.Linear(inner, channels)
+        )
+        nn.init.zeros_(self.transform[-1].weight)  # at first the block is the identity
+        nn.init.zeros_(self.transform[-1].bias)
 
     def forward_clip(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> the same shape."""
-        means = x.mean(dim=(3, 4))  # [B, C, T]
-        gate = 2 * self.conv(means).sigmoid()  # [B, C, T]
-        return x * gate[..., None, None]
-
-
-def main() -> None:
-    clip = torch.randn(1, 3, 8, 64, 64)
-    torch.manual_seed(0)
-    plain = ResNet3d("c2d", 50, num_classes=5).eval()
-    torch.manual_seed(0)
-    gated = ResNet3d("c2d", 50, num_classes=5, branch=Insert(TemporalGate, "all")).eval()
-    with torch.no_grad():
-        same = torch.allclose(plain(clip), gated(clip), atol=1e-5)
-    added = sum(p.numel() for p in gated.parameters()) - sum(p.numel() for p in plain.parameters())
-    print(f"{added:,} parameters more; the same output at the start: {same}")
-
-
-if __name__ == "__main__":
-    main()
+        positions = x.flatten(2).transpose(1, 2)  # (B, N, C)
+        weights = self.key(positions).softmax(dim=1)  # (B, N, 1)
+        context = (weights * positions).sum(dim=1)  # (B, C)
+        return x + self.transform(context)[..., None, None, None]  # (B, C, T, H, W)
