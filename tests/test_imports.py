@@ -27,7 +27,7 @@ ALLOWED = {
     },
     "cost": {"torch", "rich", "nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.checkpoint"},
     "evaluation": {
-        *("torch", "lightning", "numpy", "pandas", "pyarrow", "matplotlib", "rich"),
+        *("torch", "lightning", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "rich"),
         *("nlvideo.data", "nlvideo.models", "nlvideo.cost", "nlvideo.console", "nlvideo.files"),
     },
     "training": {

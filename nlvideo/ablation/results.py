@@ -1,36 +1,24 @@
 """Results of a sweep: read from the folders of its runs, averaged over seeds, compared with the baseline.
 
-Shapes: n videos.
+Shapes: S seeds, n videos.
 """
 
 import functools
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from nlvideo.ablation.plan import Plan, Row
 from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_running, is_trained, read, seconds
 from nlvideo.ablation.variants import Sweep
+from nlvideo.evaluation.metrics import top_k
 from nlvideo.evaluation.predictions import read_predictions
-from nlvideo.evaluation.statistics import bootstrap_interval, top_k
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Difference to the baseline in top-1 accuracy at video level, over the videos that both have, mean of the seeds.
-
-    Attributes:
-        mean: of the difference.
-        low, high: 95 % interval of a bootstrap over videos; what another seed would change is not in it.
-    """
-
-    mean: float
-    low: float
-    high: float
+from nlvideo.evaluation.seeds import Difference, difference, holm, interval
 
 
 @dataclass(frozen=True)
@@ -42,7 +30,10 @@ class Result:
         scores: of each metric (video_top1, .., clip_top5; 0 to 1), one for each finished seed.
         num_runs: number of seeds asked for.
         params, gmacs: of its network, and relative to the baseline's.
-        difference: None for the baseline, and until both have a finished run.
+        interval: 95 % interval of video_top1 over seeds and videos, over the videos alone with one seed; None before a
+            run is finished.
+        difference: to the baseline in video_top1, over the seeds and the videos that both have; None for the baseline,
+            and until both have a finished run of one seed.
         difference_note: why there is no difference although both are finished.
         published: top-1, and top-5 if known, in percent.
         seconds: of training and test, mean over the seeds.
@@ -58,6 +49,7 @@ class Result:
     params_ratio: float
     gmacs: float
     gmacs_ratio: float
+    interval: tuple[float, float] | None
     difference: Difference | None
     difference_note: str
     published: list[float] | None
@@ -80,7 +72,12 @@ def collect(plan: Plan, output: Path) -> list[Result]:
     Accuracies at video level are computed from the predictions files, those at clip level are read from test.json.
     """
     published = published_numbers(plan.sweep, plan.baseline.config)
-    return [_result(row, plan.baseline, output, published.get(row.variant.name)) for row in plan.rows]
+    results = [_result(row, plan.baseline, output, published.get(row.variant.name)) for row in plan.rows]
+    compared = [i for i, its in enumerate(results) if its.difference]
+    corrected = holm([results[i].difference.p for i in compared])
+    for i, p in zip(compared, corrected, strict=True):
+        results[i] = replace(results[i], difference=replace(results[i].difference, p_holm=p))
+    return results
 
 
 def _result(row: Row, baseline: Row, output: Path, published: list[float] | None) -> Result:
@@ -95,9 +92,7 @@ def _result(row: Row, baseline: Row, output: Path, published: list[float] | None
         "clip_top1": [test["clip"]["top1"] for test in tests],
         "clip_top5": [test["clip"]["top5"] for test in tests],
     }
-    difference, note = None, ""
-    if row is not baseline and finished:
-        difference, note = _difference(predictions, baseline, output)
+    gained, note = (None, "") if row is baseline else compare_rows(row, baseline, output)
     return Result(
         variant=row.variant.name,
         scores=scores,
@@ -106,7 +101,8 @@ def _result(row: Row, baseline: Row, output: Path, published: list[float] | None
         params_ratio=row.cost.params / baseline.cost.params,
         gmacs=row.cost.gmacs,
         gmacs_ratio=row.cost.gmacs / baseline.cost.gmacs,
-        difference=difference,
+        interval=_interval(predictions),
+        difference=gained,
         difference_note=note,
         published=published,
         seconds=statistics.mean(time["train"] + time["test"] for time in times) if times else None,
@@ -130,23 +126,36 @@ def _state(run: Run, output: Path) -> str:
     return "stopped" if is_trained(folder) or is_interrupted(folder) else "not run"
 
 
-def _difference(predictions: Sequence[pd.DataFrame], baseline: Row, output: Path) -> tuple[Difference | None, str]:
-    folders = [run.folder(output) for run in baseline.runs]
-    of_baseline = [_right(folder / "predictions.parquet") for folder in folders if is_finished(folder)]
-    if not of_baseline:
+def compare_rows(row: Row, other: Row, output: Path) -> tuple[Difference | None, str]:
+    """Return the difference of two rows in top-1 at video level, the first less the second, and why there is none
+    although both have finished runs. A run is compared with that of the same seed."""
+    runs = [(run.folder(output), its.folder(output)) for run, its in zip(row.runs, other.runs, strict=True)]
+    if not all(any(is_finished(pair[i]) for pair in runs) for i in (0, 1)):
         return None, ""
-    ours, theirs = _mean_over_seeds(predictions), _mean_over_seeds(of_baseline)
-    both = pd.concat([ours.add_suffix("_ours"), theirs.add_suffix("_theirs")], axis=1, join="inner")
-    if both.empty or (both["label_ours"] != both["label_theirs"]).any():
-        return None, "not tested on the videos and labels of the baseline"
-    gained = (both["right_ours"] - both["right_theirs"]).to_numpy()  # [n]
-    return Difference(float(gained.mean()), *bootstrap_interval(gained)), ""
+    pairs = [pair for pair in runs if all(map(is_finished, pair))]
+    if not pairs:
+        return None, f"no seed of {other.variant.name!r} is finished that is finished here"
+    right = _common([_right(folder / "predictions.parquet") for pair in pairs for folder in pair])
+    if right is None:
+        return None, f"not tested on the videos and labels of {other.variant.name!r}"
+    return difference(right[0::2], right[1::2]), ""
 
 
-def _mean_over_seeds(predictions: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return, for the videos that every seed has, the share of the seeds that have it right."""
-    right = pd.concat([its["top1"] for its in predictions], axis=1, join="inner").mean(axis=1)
-    return pd.DataFrame({"right": right, "label": predictions[0]["label"].loc[right.index]})
+def _common(predictions: Sequence[pd.DataFrame]) -> np.ndarray | None:
+    """Return whether each run is right on each video that all have, bool [runs, n]; None if there is no such video, or
+    the runs disagree on a label."""
+    labels = pd.concat([its["label"] for its in predictions], axis=1, join="inner")
+    if labels.empty or labels.nunique(axis=1).max() > 1:
+        return None
+    return np.stack([its["top1"].loc[labels.index] for its in predictions])
+
+
+def _interval(predictions: Sequence[pd.DataFrame]) -> tuple[float, float] | None:
+    right = _common(predictions) if predictions else None
+    if right is None:
+        return None
+    low, high = interval(right)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def _right(path: Path) -> pd.DataFrame:
@@ -178,7 +187,8 @@ def by_variant(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
     rows = []
     for its in results:
         columns = asdict(its)
-        scores, difference, published = (columns.pop(name) for name in ("scores", "difference", "published"))
+        names = ("scores", "interval", "difference", "published")
+        scores, interval, difference, published = (columns.pop(name) for name in names)
         rows.append(
             {
                 "sweep": plan.sweep.name,
@@ -187,6 +197,7 @@ def by_variant(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
                 **columns,
                 **{f"{metric}_mean": its.mean(metric) for metric in scores},
                 **{f"{metric}_std": its.std(metric) for metric in scores},
+                **{f"video_top1_{name}": value for name, value in zip(("low", "high"), interval or (), strict=False)},
                 **{f"difference_{name}": value for name, value in (difference or {}).items()},
                 **{f"published_{name}": value for name, value in zip(("top1", "top5"), published or (), strict=False)},
             }

@@ -10,6 +10,7 @@ from rich.table import Table
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result, each_once
 from nlvideo.ablation.runs import is_finished
+from nlvideo.evaluation.seeds import Difference, spread_range
 
 NONE = "–"
 NUM_TOP5 = 5  # with no more classes, everything is among the five best
@@ -52,6 +53,12 @@ def cells(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
     columns["params"] = [f"{_three_digits(its.params / 1e6)} M ({its.params_ratio:.2f}×)" for its in results]
     columns["GMACs"] = [f"{_three_digits(its.gmacs)} ({its.gmacs_ratio:.2f}×)" for its in results]
     columns["Δ top-1 [95 %]"] = [_difference(result) for result in results]
+    compared = [result.difference for result in results]
+    if any(compared):
+        columns["p (Holm)"] = [NONE if its is None else p_text(its.p_holm) for its in compared]
+        columns["P(better)"] = [NONE if its is None else f"{its.better:.2f}" for its in compared]
+    if any(its and its.seeds_needed for its in compared):
+        columns["seeds for 1 %"] = [str(its.seeds_needed) if its and its.seeds_needed else NONE for its in compared]
     if any(result.published for result in results):
         columns["published"] = [" / ".join(f"{each:.1f}" for each in result.published or ()) for result in results]
     columns["time"] = [NONE if result.seconds is None else duration(result.seconds) for result in results]
@@ -70,8 +77,13 @@ def _accuracy(result: Result, metric: str) -> str:
 def _difference(result: Result) -> str:
     if result.difference is None:
         return NONE
-    mean, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in vars(result.difference).values())
+    its = result.difference
+    mean, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in (its.mean, its.low, its.high))
     return f"{mean} [{low}, {high}]"
+
+
+def p_text(p: float) -> str:
+    return f"{p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 def _three_digits(value: float) -> str:
@@ -90,20 +102,44 @@ def duration(seconds: float) -> str:
 
 def notes(plan: Plan, results: Sequence[Result]) -> list[str]:
     """Return what has to be known to read the table, a sentence each."""
-    num_seeds = len(plan.rows[0].runs)
     views, videos = each_once(its.views for its in results), each_once(its.videos for its in results)
     found = [
         f"Top-1 at video level ({views}); clip: one centred view; {videos} videos." if views else "No run is finished."
     ]
-    found.append(
-        f"Δ: to {plan.sweep.baseline!r}, with the 95 % interval of a paired bootstrap over the videos"
-        + (f"; ±: standard deviation over {num_seeds} seeds." if num_seeds > 1 else "; one seed.")
-    )
+    if any(its.std("video_top1") is not None for its in results):
+        found.append("±: standard deviation over seeds.")
+    found += statistics_notes(plan.sweep.baseline, [its.difference for its in results if its.difference])
     if any(result.published for result in results):
         found.append("Published: Kinetics-400, top-1 / top-5, by the sweep's file; not our measurement.")
     for result in results:
         if what := "; ".join(each for each in (result.unfinished, result.difference_note) if each):
             found.append(f"{result.variant}: {what}.")
+    return found
+
+
+def statistics_notes(baseline: str, compared: Sequence[Difference]) -> list[str]:
+    """Return what the columns from Δ on mean, and what they do not know."""
+    if not compared:
+        return []
+    fewest = min(its.num_seeds for its in compared)
+    over = "the videos" if fewest == 1 else "seeds and videos"
+    holds = f"p: of no difference, Holm's correction for {len(compared)} {'row' if len(compared) == 1 else 'rows'}"
+    found = [
+        f"Δ: to {baseline!r}, on the same videos and seeds, with its 95 % interval over {over}. {holds}. "
+        "P(better): probability that one training scores higher than one of the baseline."
+    ]
+    if fewest == 1:
+        found.append(
+            "With one seed the interval, p and P(better) are of the videos alone and know nothing of seeds: another "
+            "seed may change any of them. --seeds 0,1,2 says how much."
+        )
+    if any(its.seeds_needed for its in compared):
+        most = max(its.num_seeds for its in compared)
+        low, high = spread_range(most)
+        found.append(
+            "Seeds for 1 %: so many find a difference of one point on these videos with probability 80 %, by "
+            f"Δ's spread over seeds; {most} seeds know the number within × {low:.2g} to × {high:.2g}."
+        )
     return found
 
 

@@ -77,10 +77,15 @@ def test_seeds_are_averaged_and_differences_paired_by_video(plan, tmp_path):
     common = [np.mean([its[-197:] for its in right[i]], axis=0) for i in (0, 1)]  # [197] each, the seeds' mean
     gained = common[1] - common[0]
     assert other.difference.mean == pytest.approx(gained.mean())
-    # The percentile interval of 2,000 resamples lies within a few per cent of the normal one.
-    half = 1.96 * gained.std() / np.sqrt(len(gained))
-    assert other.difference.high - gained.mean() == pytest.approx(half, rel=0.15)
-    assert gained.mean() - other.difference.low == pytest.approx(half, rel=0.15)
+    of_seeds = np.array([(right[1][s][-197:].mean() - right[0][s][-197:].mean()) for s in range(3)])
+    assert other.difference.num_seeds == 3
+    assert other.difference.num_videos == 197
+    # Not narrower than the videos alone say, not wider than the seeds alone and the videos alone say together.
+    of_videos = 1.96 * gained.std() / np.sqrt(len(gained))
+    half = (other.difference.high - other.difference.low) / 2
+    assert of_videos < half < of_videos + 4.31 * of_seeds.std(ddof=1) / np.sqrt(3)  # t of two degrees of freedom
+    assert other.difference.p_holm == other.difference.p  # the table has one row beside the baseline
+    assert other.interval[0] < other.mean("video_top1") < other.interval[1]
 
     shown = cells(plan, [baseline, other]).iloc[1]
     assert shown["top-1 %"] == f"{100 * np.mean(means):.1f} ± {100 * np.std(means, ddof=1):.1f}"
@@ -88,6 +93,9 @@ def test_seeds_are_averaged_and_differences_paired_by_video(plan, tmp_path):
     write_report([plan], tmp_path)
     table = pd.read_csv(tmp_path / "results.csv").set_index("variant")
     assert table.loc[8, "difference_mean"] == pytest.approx(gained.mean())
+    for name in ("low", "high", "p", "better", "seeds_needed", "num_seeds", "num_videos", "p_holm"):
+        assert table.loc[8, f"difference_{name}"] == getattr(other.difference, name)
+    assert (table.loc[8, "video_top1_low"], table.loc[8, "video_top1_high"]) == other.interval
     assert table.loc[8, "video_top1_std"] == pytest.approx(np.std(means, ddof=1))
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 6
 
@@ -103,6 +111,8 @@ def test_a_table_of_what_is_finished(plan, tmp_path):
     assert [result.unfinished for result in results] == ["not run"] * 2
     text = markdown(plan, results)
     assert "8: not run." in text
+    assert "With one seed" in text  # the seed that both have
+    assert "know nothing of seeds" in text
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(frame.columns) + 1}
 
 
@@ -141,7 +151,7 @@ def test_other_videos_are_not_compared(plan, tmp_path):
     write_predictions(other, Predictions(["x.mp4"], np.array([0]), np.ones((1, NUM_CLASSES), np.float32), names))
     result = collect(plan, tmp_path)[1]
     assert result.difference is None
-    assert "8: not run; not tested on the videos and labels of the baseline." in markdown(plan, collect(plan, tmp_path))
+    assert "8: not run; not tested on the videos and labels of '4'." in markdown(plan, collect(plan, tmp_path))
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path):
@@ -150,7 +160,7 @@ def test_names_with_brackets_are_shown_as_they_are(tmp_path):
     plan = make_plan(sweep, DEMO, [0])
     shown = Console(file=io.StringIO(), width=200, **PLAIN)
     shown.print(plan_table(plan, tmp_path, None), rich_table(plan, collect(plan, tmp_path)))
-    assert shown.file.getvalue().count("[bold]x") == 4  # two rows and two notes
+    assert shown.file.getvalue().count("[bold]x") == 3  # two rows and a note
 
 
 def test_time_is_estimated_by_multiply_adds_and_epochs(plan, tmp_path):

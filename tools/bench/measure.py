@@ -66,19 +66,19 @@ def device_name(device: str) -> str:
     return f"{model}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def write_rows(rows: list[dict], output: Path | None, device: str, *, cpu_time: bool = False) -> None:
+def write_rows(rows: list[dict], output: Path | None, device: str, *, cpu_time: bool = False, digits: int = 2) -> None:
     """Print rows, and add them to a CSV with the command, commit, device and date."""
     table = pd.DataFrame(rows)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     about = {"clock": "CPU time" if cpu_time else "wall clock", "threads": torch.get_num_threads(), "commit": commit}
     about |= {"device": device_name(device), "torch": torch.__version__, "date": date.today().isoformat()}
     print(*about.values(), sep=", ")
-    print(table.to_string(index=False, na_rep="", float_format="{:,.2f}".format), flush=True)
+    print(table.to_string(index=False, na_rep="", float_format=f"{{:,.{digits}f}}".format), flush=True)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         before = [pd.read_csv(output)] if output.exists() else []
         new = table.assign(**about, command=shlex.join(["python", *sys.argv]))
-        pd.concat([*before, new]).to_csv(output, index=False, float_format="%.2f")
+        pd.concat([*before, new]).to_csv(output, index=False, float_format=f"%.{digits}f")
 
 
 def _seconds(call: Call, device: str, clock: Callable[[], float]) -> float:
