@@ -50,9 +50,9 @@ usage: nlvideo COMMAND [options]
 
 {commands}
 
-  nlvideo COMMAND --help      every option of a command
-  nlvideo fit --model.net.help ResNet3d                  the options of the network
-  nlvideo fit ... --print_config                         the whole configuration, without running it
+  nlvideo COMMAND --help      the options of a command
+  nlvideo fit --help net      those of the network; its last lines name the other pages
+  nlvideo fit ... --print_config      the whole configuration, without running it
 
 Options come from YAML files (-c, several are merged) and from the command line, which wins.
 --import my_blocks imports a module of yours: options can then name its classes, and so may checkpoints.
@@ -65,6 +65,14 @@ def help_text() -> str:
     for name, command in COMMANDS.items():
         lines += [f"  {name:<16} {command.about}", f"{'':19}nlvideo {name} {command.example}".rstrip()]
     return HELP.format(commands="\n".join(lines))
+
+
+def asked_for_help(args: list[str]) -> str | None:
+    """Return what stands behind --help, "" for nothing, or None if it isn't there."""
+    for argument, following in zip(args, [*args[1:], ""], strict=True):
+        if argument in ("-h", "--help"):
+            return "" if following.startswith("-") else following
+    return None
 
 
 def main(args: list[str] | None = None) -> int:
@@ -82,6 +90,15 @@ def main(args: list[str] | None = None) -> int:
         near = did_you_mean(args[0], COMMANDS)
         print(f"nlvideo: no command {args[0]!r}; expected {', '.join(COMMANDS)}{near}", file=sys.stderr)
         return 2
+    if args[0] in (*RUNS, "attention-stats") and (topic := asked_for_help(args)) is not None:
+        from nlvideo.help_pages import help_page
+
+        try:
+            print(help_page(args[0], topic), end="")
+        except ValueError as error:
+            print(f"nlvideo {args[0]}: {error}", file=sys.stderr)
+            return 2
+        return 0
     # Threads that spin while they wait for work slow the decoding processes beside them, and each other, many times.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     search_working_directory()

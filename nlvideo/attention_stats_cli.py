@@ -8,6 +8,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from nlvideo.analysis.attention_stats import AttentionStats
 from nlvideo.cli import VideoCLI
+from nlvideo.run_options import STATS_OPTIONS, add_options
 
 
 class AttentionStatsCLI(VideoCLI):
@@ -22,13 +23,7 @@ class AttentionStatsCLI(VideoCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
-        parser.add_argument("-o", "--output", type=str | None, default=None, help="Folder for the statistics.")
-        parser.add_argument(
-            "--block", nargs="+", type=str, default=[], help="Blocks to measure, such as res4.1; all by default."
-        )
-        parser.add_argument(
-            "--limit", type=int | None, default=None, help="Measure so many videos, drawn at random, always the same."
-        )
+        add_options(parser, STATS_OPTIONS)
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.subcommand]

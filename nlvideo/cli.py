@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ActionYesNo, Namespace
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
@@ -21,6 +21,7 @@ from nlvideo.evaluation.variants import INTACT
 from nlvideo.files import make_writable_folder
 from nlvideo.parser import Parser
 from nlvideo.quiet import hush_libraries
+from nlvideo.run_options import RUN_OPTIONS, add_options
 from nlvideo.task import VideoClassifier
 from nlvideo.training.checkpoint_io import AtomicIO
 from nlvideo.training.checkpointing import checkpoints
@@ -55,7 +56,7 @@ class VideoCLI(LightningCLI):
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
-        skipped = {"model", "dataloaders", "datamodule", "verbose"}
+        skipped = {"model", "dataloaders", "datamodule", "verbose", "weights_only"}
         return {
             "fit": {*skipped, "train_dataloaders", "val_dataloaders"},
             "validate": skipped,
@@ -63,52 +64,7 @@ class VideoCLI(LightningCLI):
         }
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--name",
-            type=str | None,
-            default=None,
-            help="The run's folder is runs_dir/name. validate, test: results go "
-            "there; without either on the command line, to the checkpoint's folder.",
-        )
-        parser.add_argument("--runs_dir", type=str, default="runs", help="Where the folders of runs lie.")
-        parser.add_argument(
-            "--overwrite", type=bool, default=False, help="fit: begin anew in a folder that holds a run."
-        )
-        parser.add_argument(
-            "--checkpoint_minutes",
-            type=float,
-            default=30.0,
-            help="fit: last.ckpt is written each so many minutes of training, beside the ends of epochs.",
-        )
-        parser.add_argument(
-            "--timeout_minutes",
-            type=float,
-            default=15.0,
-            help="With several processes: one that waits longer for the others ends the run.",
-        )
-        parser.add_argument(
-            "--resume",
-            action=ActionYesNo(yes_prefix="", no_prefix="no_"),
-            default=False,
-            help="test: go on with one that was stopped.",
-        )
-        parser.add_argument(
-            "--lesion",
-            nargs="+",
-            type=str,
-            default=[],
-            help="test: score the network with blocks off too, in the same decode. A row of the results each: a block "
-            "(res4.1), several (res3.0+res4.1), all together, or each (a row a block). With :own_frame, "
-            ":other_frames, :window3 (frames) or :uniform behind it, a block is restricted instead.",
-        )
-        parser.add_argument(
-            "--probe",
-            nargs="+",
-            type=str,
-            default=[],
-            help="test: score the clips with their frames rearranged too: shuffled, reversed, still, first_half, "
-            "second_half, or all of these.",
-        )
+        add_options(parser, RUN_OPTIONS)
         parser.link_arguments("data.num_classes", "model.net.init_args.num_classes")
         parser.link_arguments("seed_everything", "data.seed", compute_fn=_seed)
 

@@ -61,7 +61,9 @@ def printed_config(arguments: list[str], capsys) -> dict:
 
 def check_nlvideo(arguments: list[str], capsys) -> None:
     command, *options = arguments
-    if any(option.endswith("help") for option in options):
+    if "--help" in options:
+        assert main(arguments) == 0
+    elif any(option.endswith("help") for option in options):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 0

@@ -64,8 +64,8 @@ class NonLocal(Block):
             ``none``.
         init_std: standard deviation of the convolutions' initial weights, as in the paper's code; None keeps PyTorch's
             initialisation, whose scores differ from each other, so a network trained from scratch learns faster.
-        init_scale: initial weight of the batch norm; without one, a factor of conv_out's initial weights. A network
-            trained from scratch learns faster from 1.
+        init_scale: initial weight of the norm; without one, a factor of conv_out's. 1 is faster from scratch.
+        init_position: standard deviation of the initial numbers of `position`.
 
     Raises:
         ValueError: an unknown value, an option that would have no effect, or, in `forward`, a T that
