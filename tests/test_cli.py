@@ -1,9 +1,11 @@
 """The command line, as a user meets it: real runs on real videos, and every kind of bad input."""
 
+import hashlib
 import importlib
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ def test_a_command_has_a_main(command):
     assert callable(importlib.import_module(command.module).main)
 
 
-def test_a_run_leaves_its_files_and_a_resume_goes_on(trained):
+def test_a_run_leaves_its_files_and_a_resume_goes_on(trained, visitors):
     names = {file.name for file in trained.iterdir()}
     assert {"config.yaml", "metrics.csv", "curves.png", "last.ckpt", "best.ckpt", "fit.json"} <= names
     metrics = pd.read_csv(trained / "metrics.csv")
@@ -47,6 +49,13 @@ def test_a_run_leaves_its_files_and_a_resume_goes_on(trained):
     checkpoint = torch.load(trained / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 6
     assert checkpoint["nlvideo"]["run_config"] == config
+    fit = json.loads((trained / "fit.json").read_text())
+    assert fit["versions"]["torch"] == version("torch")
+    assert 0.1 < fit["peak_GB"] < 100
+    assert (fit["processes"], fit["data"]["train"]["videos"], fit["data"]["val"]["videos"]) == (1, 24, 8)
+    lines = sorted(f"{path}\t{label}\n" for path, label in pd.read_csv(visitors / "val.csv")[["path", "label"]].values)
+    assert fit["data"]["val"]["sha256"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+    assert fit["data"]["val"]["folder"] == str(visitors)
 
 
 def test_training_in_mixed_precision_lowers_the_loss(tiny, tmp_path):

@@ -28,12 +28,13 @@ ALLOWED = {
     "cost": {"torch", "rich", "nlvideo.models", "nlvideo.blocks", "nlvideo.ops", "nlvideo.checkpoint"},
     "evaluation": {
         *("torch", "lightning", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "rich"),
-        *("nlvideo.data", "nlvideo.models", "nlvideo.cost", "nlvideo.console", "nlvideo.files"),
+        *("nlvideo.data", "nlvideo.models", "nlvideo.cost", "nlvideo.console", "nlvideo.environment"),
+        "nlvideo.files",
     },
     "training": {
         *("torch", "torchvision", "torchmetrics", "lightning", "fvcore", "jsonargparse", "filelock", "numpy", "pandas"),
         *("matplotlib", "rich", "yaml", "nlvideo.data", "nlvideo.models", "nlvideo.checkpoint", "nlvideo.cost"),
-        *("nlvideo.evaluation", "nlvideo.console", "nlvideo.files", "nlvideo.exit_codes"),
+        *("nlvideo.evaluation", "nlvideo.console", "nlvideo.environment", "nlvideo.files", "nlvideo.exit_codes"),
     },
     "visitors": {"numpy", "matplotlib", "nlvideo.data.prepare"},
 }

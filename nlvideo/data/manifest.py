@@ -11,11 +11,12 @@ names, if known, are in ``classes.txt`` beside the manifest, one a line in the o
 """
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nlvideo.files import replacing
 
@@ -136,6 +137,15 @@ def read_class_names(manifest: str | Path, num_classes: int) -> list[str]:
     if len(names) != num_classes:
         raise ValueError(f"{path}: {len(names)} class names, but data.num_classes is {num_classes}; make them agree")
     return names
+
+
+def fingerprint(samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return the number of videos and a SHA-256 of their ids and labels, in the order of the ids.
+
+    Two runs with the same fingerprint had the same list of videos; what is in the files is not part of it.
+    """
+    lines = sorted(f"{sample.id}\t{sample.label}\n" for sample in samples)
+    return {"videos": len(lines), "sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
 
 
 def relative_to(path: Path, folder: Path) -> str:

@@ -10,11 +10,13 @@ it stays in its split when other videos are added, and whatever the seed.
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nlvideo.data.formats import folders
-from nlvideo.data.manifest import Sample, read_class_names, read_manifest
+from nlvideo.data.manifest import Sample, fingerprint, read_class_names, read_manifest
 
 
 class Splits:
@@ -62,6 +64,13 @@ class Splits:
                 "them agree"
             )
         return names
+
+    def recorded(self, split: str, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Return what the results of a run say of its videos: where they come from, their number, and the SHA-256 of
+        `fingerprint`."""
+        source = str(self.sources["train"] if isinstance(self.sources[split], float) else self.sources[split])
+        folder = Path(source) if Path(source).is_dir() else Path(self.root or Path(source).parent)
+        return {"source": source, "folder": str(folder.absolute()), **fingerprint(samples)}
 
     def read(self, split: str) -> list[Sample]:
         """Return the videos of train, val or test. Raise ValueError if the split is not given, has no videos, or has

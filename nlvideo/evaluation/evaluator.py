@@ -144,6 +144,7 @@ class Evaluator:
                 dtype=self._dtype,
                 seconds=time.monotonic() - self._started,
                 num_resumed=self._num_resumed,
+                num_processes=trainer.world_size,
             )
             if self._progress is not None:
                 self._progress.remove()

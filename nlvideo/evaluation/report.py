@@ -12,6 +12,7 @@ from nlvideo.console import console
 from nlvideo.cost.count import count_cost
 from nlvideo.data.manifest import Sample
 from nlvideo.data.module import VideoData
+from nlvideo.environment import environment
 from nlvideo.evaluation.comparison import compare, report_comparison
 from nlvideo.evaluation.multi_view import Evaluation
 from nlvideo.evaluation.predictions import Predictions, write_predictions
@@ -47,6 +48,7 @@ def report_evaluation(
     dtype: str,
     seconds: float,
     num_resumed: int = 0,
+    num_processes: int = 1,
 ) -> None:
     """Write the results of an evaluation to the folder and print them.
 
@@ -57,8 +59,10 @@ def report_evaluation(
         dtype: in which the network computed.
         seconds: that the evaluation took.
         num_resumed: videos that were scored before it was resumed.
+        num_processes: that shared the videos.
     """
-    samples = data.samples["val" if stage == "validate" else "test"]
+    split = "val" if stage == "validate" else "test"
+    samples = data.samples[split]
     evaluation = evaluations[INTACT]
     predictions = to_predictions(evaluation, samples, data.class_names)
     num_scored = len(evaluation.labels)
@@ -71,6 +75,8 @@ def report_evaluation(
         "dtype": dtype,
         "seconds": seconds,
         "seconds_per_video": seconds / max(num_scored - num_resumed, 1),
+        "data": {split: data.splits.recorded(split, samples)},
+        **environment(next(net.parameters()).device, num_processes),
     }
     if stage == "test":
         num_crops, gmacs = count_test(net, data, evaluation.frame_size)

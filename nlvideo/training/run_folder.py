@@ -5,7 +5,7 @@ runs/<name>/
   metrics.csv       a row for each log step and epoch
   curves.png        the same as a picture
   last.ckpt         where a run goes on, see `checkpointing`; best.ckpt: of the best clip-level validation
-  fit.json          seconds and epochs of a training that has come to its end
+  fit.json          seconds and epochs of a training that has come to its end, data, versions, device, most memory
   validate.json, test.json, predictions.parquet        of the latest evaluation
 """
 
@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from nlvideo.console import console
 from nlvideo.cost.tables import NetworkSpec, stage_table
+from nlvideo.environment import environment
 from nlvideo.evaluation import progress
 from nlvideo.files import write_json, write_text
 from nlvideo.training.plots import plot_curves
@@ -122,7 +123,14 @@ class RunFolder(Callback):
                 plot_curves(metrics, curves)
         except OSError as error:
             rank_zero_warn(f"{curves}: could not be written ({error.strerror})")
-        write_json(self.folder / "fit.json", {"seconds": seconds, "epochs": trainer.current_epoch})
+        data = trainer.datamodule
+        result = {
+            "seconds": seconds,
+            "epochs": trainer.current_epoch,
+            "data": {split: data.splits.recorded(split, data.samples[split]) for split in ("train", "val")},
+            **environment(trainer.strategy.root_device, trainer.world_size),
+        }
+        write_json(self.folder / "fit.json", result)
         done = "nothing left to train" if self.first_step is None else f"trained in {seconds:.0f} s"
         console().print(f"{done}: {self.folder}", highlight=False)
 

@@ -1,12 +1,10 @@
 """Speed and memory of a training, as means over the steps since the last report."""
 
-import resource
-import sys
 import time
 
 import torch
 
-KILOBYTES = 1 if sys.platform == "darwin" else 1024  # unit of ru_maxrss
+from nlvideo.environment import peak_bytes
 
 
 class Throughput:
@@ -54,10 +52,3 @@ class Throughput:
         }
         self.restart()
         return values
-
-
-def peak_bytes(device: torch.device) -> int:
-    """Return the most memory so far, of tensors on a GPU, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KILOBYTES
