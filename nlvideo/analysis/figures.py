@@ -15,17 +15,17 @@ from matplotlib.patches import ConnectionPatch
 
 from nlvideo.analysis.geometry import Grid
 from nlvideo.analysis.maps import AttentionMap
+from nlvideo.figure import save_figure, styled
 from nlvideo.files import replacing
 
-matplotlib.use("Agg")  # no screen needed
-
 NUM_ARROWS = 20  # of the paper's figure
-QUERY, ARROW, HEAT = "#00e5ff", "#ff9100", "inferno"
+QUERY, ARROW, HEAT = "#00e5ff", "#ff9100", "inferno"  # bright, on photographs
 MAX_FRAMES = 8  # side by side
 INCHES = 1.7  # of a frame's width
-DPI = 120
+GIF_DPI = 60
 
 
+@styled
 def save_arrows(attention: AttentionMap, frames: np.ndarray, path: Path) -> None:
     """Save the query point in its frame, and arrows to the strongest positions in the other frames (Fig. 3).
 
@@ -41,7 +41,7 @@ def save_arrows(attention: AttentionMap, frames: np.ndarray, path: Path) -> None
     by_frame = dict(zip(shown, axes, strict=True))
     for number, axis in by_frame.items():
         axis.imshow(frames[number])
-        axis.set_title(f"frame {number}", fontsize=8)
+        axis.set_title(f"frame {number}")
     origin = by_frame[own]
     origin.plot(column, row, "o", color=QUERY, markersize=7, markeredgecolor="black")
     top = strongest[0][0] if strongest else 1.0
@@ -63,9 +63,10 @@ def save_arrows(attention: AttentionMap, frames: np.ndarray, path: Path) -> None
                 linewidth=0.8 + share,
             )
         )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
+@styled
 def save_strips(maps: Sequence[AttentionMap], frames: np.ndarray, path: Path) -> None:
     """Save heat over the frames: a row for each query, a column for each frame of the block's map, with a scale.
 
@@ -75,7 +76,7 @@ def save_strips(maps: Sequence[AttentionMap], frames: np.ndarray, path: Path) ->
         path: PNG.
     """
     num_frames = maps[0].weights.shape[0]
-    figure = Figure(figsize=(INCHES * num_frames + 1, INCHES * _aspect(frames) * len(maps) + 0.6), layout="constrained")
+    figure = Figure(figsize=(INCHES * num_frames + 1, INCHES * _aspect(frames) * len(maps) + 0.6))
     axes = figure.subplots(len(maps), num_frames, squeeze=False)
     highest = max(float(each.weights.max()) for each in maps)
     for row, attention in zip(axes, maps, strict=True):
@@ -86,13 +87,14 @@ def save_strips(maps: Sequence[AttentionMap], frames: np.ndarray, path: Path) ->
     for t, axis in enumerate(axes[0]):
         covered = _covered(maps[0].key_grid, t, frames)
         several = f"s {covered[0]} to {covered[-1]}" if len(covered) > 1 else f" {covered[0]}"
-        axis.set_title(f"frame{several}", fontsize=8)
+        axis.set_title(f"frame{several}")
     scale = matplotlib.cm.ScalarMappable(image.norm, HEAT)  # of its own, for the pictures are transparent
     figure.colorbar(scale, ax=axes, label="weight of a position", shrink=0.8)
-    figure.suptitle(f"{maps[0].block}: what each query (dot) draws on", fontsize=10)
-    _save(figure, path)
+    figure.suptitle(f"{maps[0].block}: what each query (dot) draws on")
+    save_figure(figure, path)
 
 
+@styled
 def save_animation(maps: Sequence[AttentionMap], frames: np.ndarray, path: Path) -> None:
     """Save a GIF in which the map follows a query through time: a picture for each of the maps, in their order.
 
@@ -112,22 +114,23 @@ def save_animation(maps: Sequence[AttentionMap], frames: np.ndarray, path: Path)
                 axis.plot(maps[i].point[2], maps[i].point[1], "o", color=QUERY, markeredgecolor="black")
 
     with replacing(path) as partial:
-        FuncAnimation(figure, draw, frames=len(maps)).save(partial, writer=PillowWriter(fps=2), dpi=DPI // 2)
+        FuncAnimation(figure, draw, frames=len(maps)).save(partial, writer=PillowWriter(fps=2), dpi=GIF_DPI)
 
 
+@styled
 def save_gates(weights: np.ndarray, block: str, path: Path) -> None:
     """Save the gates of squeeze-and-excitation, [C], as a sorted line, or channel attention, [C, C], as a picture."""
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = Figure(figsize=(5, 4))
     axis = figure.subplots()
     if weights.ndim == 1:
         axis.plot(np.sort(weights)[::-1])
         axis.set(xlabel="channel, by its gate", ylabel="gate", ylim=(0, 1), title=block)
-        axis.grid(alpha=0.3)
     else:
         image = axis.imshow(weights, cmap=HEAT, vmin=0)
+        axis.grid(False)
         figure.colorbar(image, label="weight")
         axis.set(xlabel="channel j", ylabel="channel i draws on", title=block)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _show_heat(axis: Axes, attention: AttentionMap, t: int, frames: np.ndarray, highest: float):
@@ -143,17 +146,19 @@ def _show_heat(axis: Axes, attention: AttentionMap, t: int, frames: np.ndarray, 
     alpha = 0.75 * np.clip(weights / max(highest, 1e-12), 0, 1)  # the frame shows through low weights
     image = axis.imshow(weights, extent=extent, cmap=HEAT, alpha=alpha, **limits)
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
     return image
 
 
 def _strip(count: int, shape: tuple[int, ...], title: str) -> tuple[Figure, list[Axes]]:
     """Return a figure of frames side by side."""
-    figure = Figure(figsize=(INCHES * count, INCHES * shape[1] / shape[2] + 0.6))
+    figure = Figure(figsize=(INCHES * count, INCHES * shape[1] / shape[2] + 0.6), layout="none")
     axes = list(figure.subplots(1, count, squeeze=False)[0])
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.02, top=0.76, wspace=0.04)
     for axis in axes:
         axis.set(xticks=[], yticks=[])
-    figure.suptitle(title, fontsize=10)
+        axis.spines[:].set_visible(False)
+    figure.suptitle(title)
     return figure, axes
 
 
@@ -180,8 +185,3 @@ def _covered(grid: Grid, t: int, frames: np.ndarray) -> list[int]:
 
 def _aspect(frames: np.ndarray) -> float:
     return frames.shape[1] / frames.shape[2]
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=DPI)

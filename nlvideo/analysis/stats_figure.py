@@ -4,12 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.figure import Figure
 
-from nlvideo.files import replacing
-
-matplotlib.use("Agg")  # no screen needed
+from nlvideo.figure import save_figure, styled
 
 PANELS = (
     *("own_frame", "frames", "pixels", "entropy", "query_dependence", "jensen_shannon", "output_distance", "added"),
@@ -18,6 +15,7 @@ PANELS = (
 COLUMNS = 3
 
 
+@styled
 def save_stats(
     table: list[dict[str, Any]], lags: dict[str, dict[str, list[float]]], names: dict[str, str], path: Path
 ) -> None:
@@ -33,31 +31,29 @@ def save_stats(
     num_rows = math.ceil(num_panels / COLUMNS)
     blocks = list(dict.fromkeys(line["block"] for line in table))
     height = max(1.9, 0.3 * len(blocks) + 0.9)
-    figure = Figure(figsize=(10.5, height * num_rows), layout="constrained")
+    figure = Figure(figsize=(8, height * num_rows))
     axes = figure.subplots(num_rows, COLUMNS, squeeze=False).flatten()
     for measure, axis in zip(shown, axes, strict=False):
         lines = [line for line in table if line["measure"] == measure and not math.isnan(line["mean"])]
         for line in lines:
             y = blocks.index(line["block"])
-            axis.plot(line["mean"], y, "o", color="C0", markersize=4)
+            axis.plot(line["mean"], y, "o", color="C0")
             axis.plot([line["low"], line["high"]], [y, y], color="C0")
             if not math.isnan(line["uniform"]):
                 axis.plot(line["uniform"], y, "|", color="C1", markersize=12, markeredgewidth=2)
-        axis.set_title(names[measure], fontsize=9)
+        axis.set_title(names[measure])
         axis.set_yticks(range(len(blocks)), blocks)
         axis.set_ylim(len(blocks) - 0.5, -0.5)
         axis.set_xlim(left=0)
-        axis.grid(axis="x", alpha=0.3)
+        axis.grid(axis="y", visible=False)
     for (block, of_block), axis in zip(lags.items(), axes[len(shown) :], strict=False):
         last = len(of_block["lags"]) // 2
         offsets = range(-last, last + 1)
         axis.plot(offsets, of_block["lags"], "o-", color="C0", markersize=3, label="measured")
         axis.plot(offsets, of_block["lags_uniform"], color="C1", label="uniform")
-        axis.set_title(f"{block}: weight, by frames of the map later", fontsize=9)
+        axis.set_title(f"{block}: weight, by frames of the map later")
         axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        axis.legend()
     for axis in axes[num_panels:]:
         axis.remove()
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=110)
+    save_figure(figure, path)

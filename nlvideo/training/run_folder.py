@@ -3,7 +3,7 @@
 runs/<name>/
   config.yaml       everything the run was started with
   metrics.csv       a row for each log step and epoch
-  curves.png        the same as a picture
+  curves.png, .pdf  the same as a picture
   last.ckpt         where a run goes on, see `checkpointing`; best.ckpt: of the best clip-level validation
   fit.json          seconds and epochs of a training that has come to its end, data, versions, device, most memory
   validate.json, test.json, predictions.parquet        of the latest evaluation
@@ -33,6 +33,7 @@ from nlvideo.training.training_summary import training_summary
 FILES = (
     "metrics.csv",
     "curves.png",
+    "curves.pdf",
     "fit.json",
     "last.ckpt",
     "best.ckpt",

@@ -3,6 +3,7 @@
 Letters: C = 3 channels, T frames, H x W pixels, K classes.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,9 @@ class WandbMedia(Callback):
         evaluation, names = pl_module.evaluation, trainer.datamodule.class_names
         for logger in _loggers(trainer):
             confusion = confusion_matrix(evaluation.scores, evaluation.labels)
-            picture = f"{trainer.default_root_dir}/confusion.png"
+            picture = Path(trainer.default_root_dir) / "confusion.png"
             plot_confusion(confusion, names, picture)
-            logger.log_image(f"{split}/confusion", [picture], trainer.global_step)
+            logger.log_image(f"{split}/confusion", [str(picture)], trainer.global_step)
 
 
 def _loggers(trainer: Trainer) -> list[Logger]:
