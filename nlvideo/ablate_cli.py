@@ -15,12 +15,13 @@ from pathlib import Path
 
 from nlvideo import recipes
 from nlvideo.ablation.execute import Runner
+from nlvideo.ablation.grid import sweep_of_settings
 from nlvideo.ablation.launch import make_resources
 from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
 from nlvideo.ablation.report import FILES, log_tables, write_report
 from nlvideo.ablation.runs import is_finished
 from nlvideo.ablation.tables import duration, plan_table, rich_table
-from nlvideo.ablation.variants import check_common, read_sweeps, sweep_of_settings
+from nlvideo.ablation.variants import check_common, read_sweeps
 from nlvideo.console import console
 
 

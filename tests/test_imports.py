@@ -18,7 +18,7 @@ ALLOWED = {
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
     "analysis": {
-        *("torch", "numpy", "matplotlib", "lightning", "pyarrow", "rich", "nlvideo.console"),
+        *("torch", "numpy", "matplotlib", "lightning", "pyarrow", "rich", "nlvideo.console", "nlvideo.figure"),
         *("nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.evaluation", "nlvideo.files"),
     },
     "checkpoint": {
@@ -29,12 +29,13 @@ ALLOWED = {
     "evaluation": {
         *("torch", "lightning", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "rich"),
         *("nlvideo.data", "nlvideo.models", "nlvideo.cost", "nlvideo.console", "nlvideo.environment"),
-        "nlvideo.files",
+        *("nlvideo.files", "nlvideo.figure"),
     },
     "training": {
         *("torch", "torchvision", "torchmetrics", "lightning", "fvcore", "jsonargparse", "filelock", "numpy", "pandas"),
         *("matplotlib", "rich", "yaml", "nlvideo.data", "nlvideo.models", "nlvideo.checkpoint", "nlvideo.cost"),
-        *("nlvideo.evaluation", "nlvideo.console", "nlvideo.environment", "nlvideo.files", "nlvideo.exit_codes"),
+        *("nlvideo.evaluation", "nlvideo.console", "nlvideo.environment", "nlvideo.files", "nlvideo.figure"),
+        "nlvideo.exit_codes",
     },
     "visitors": {"numpy", "matplotlib", "nlvideo.data.prepare"},
 }

@@ -8,15 +8,16 @@ import pandas as pd
 from filelock import FileLock
 from lightning.pytorch.loggers import WandbLogger
 
-from nlvideo.ablation import plots
+from nlvideo.ablation.cost_plot import plot_cost
 from nlvideo.ablation.plan import Plan
+from nlvideo.ablation.plots import plot_accuracy, plot_curves
 from nlvideo.ablation.results import Result, by_run, by_variant, collect
 from nlvideo.ablation.tables import cells, latex, markdown
 from nlvideo.console import console
 from nlvideo.files import write_text
 from nlvideo.training.loggers import logged_in_to_wandb, wandb_loggers
 
-FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curves as .png and .svg"
+FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curves as .png and .pdf"
 
 
 def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[Result]]]:
@@ -35,9 +36,9 @@ def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[R
         }
         for name, text in tables.items():
             write_text(output / name, text)
-        plots.plot_accuracy(panels, output)
-        plots.plot_cost(panels, output)
-        plots.plot_curves(plans, output)
+        plot_accuracy(panels, output)
+        plot_cost(panels, output)
+        plot_curves(plans, output)
     return panels
 
 

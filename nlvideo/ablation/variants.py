@@ -1,6 +1,5 @@
 """The variants that a sweep compares: overrides of one configuration, from a YAML file or from the command line."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,46 +151,6 @@ def _flat(given: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield from ((f"{key}.{inner}", as_argument(its)) for inner, its in value.items())
         else:
             yield key, as_argument(value)
-
-
-def sweep_of_settings(settings: Sequence[str], name: str) -> Sweep:
-    """Return the grid of ``key=value,value,..`` settings; its first variant is the baseline.
-
-    Values are separated by commas outside of brackets: ``model.net.after.at=none,{res3: 2, res4: 3}`` has two, named
-    ``none`` and ``res3 2 res4 3``.
-
-    Raises:
-        ValueError: a setting is not of that form, or names a value twice.
-    """
-    axes = []
-    for setting in settings:
-        key, equals, values = setting.partition("=")
-        try:
-            parsed = yaml.safe_load(f"[{values}]")
-        except yaml.YAMLError:
-            parsed = None
-        if not equals or not key or not parsed:
-            raise ValueError(f"--set {setting!r}: expected KEY=VALUE,VALUE,.. such as model.net.after.at=none,nl5")
-        if key in OF_THE_SWEEP:
-            raise ValueError(f"--set {setting!r}: {key} is not for a variant; use {OF_THE_SWEEP[key]}")
-        arguments = [as_argument(value) for value in parsed]
-        if len(set(arguments)) < len(arguments):
-            raise ValueError(f"--set {setting!r}: names a value twice")
-        axes.append([(_readable(value), (key, argument)) for value, argument in zip(parsed, arguments, strict=True)])
-    variants = tuple(
-        Variant(", ".join(name for name, _ in choice), tuple(override for _, override in choice))
-        for choice in itertools.product(*axes)
-    )
-    keys = " x ".join(setting.partition("=")[0] for setting in settings)
-    return Sweep(name, keys, variants[0].name, variants)
-
-
-def _readable(value: Any) -> str:
-    """Return a value as a name: {res3: [0, 1], res4: [1]} as res3[0, 1] res4[1]."""
-    if not isinstance(value, dict) or not value:
-        return as_argument(value)
-    parts = [f"{key}{'' if isinstance(its, list) else ' '}{_readable(its)}" for key, its in value.items()]
-    return " ".join(parts)
 
 
 def check_common(arguments: Sequence[str]) -> None:

@@ -9,7 +9,6 @@ from nlvideo.figure import save_figure, styled
 
 
 @styled
-
 def plot_curves(metrics_csv: Path, png: Path) -> None:
     """Draw loss and accuracy of a run over its epochs, from its metrics.csv, as PNG and PDF."""
     table = pd.read_csv(metrics_csv)

@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from nlvideo.ablation import report
+from nlvideo.ablation.cost_plot import pareto_front
 from nlvideo.ablation.execute import run_one
+from nlvideo.ablation.grid import sweep_of_settings
 from nlvideo.ablation.launch import Resources
 from nlvideo.ablation.plan import make_plan, seconds_per_work
-from nlvideo.ablation.plots import difference_bar
 from nlvideo.ablation.report import log_tables, write_report
 from nlvideo.ablation.results import collect
 from nlvideo.ablation.tables import cells, latex, markdown, plan_table, rich_table
-from nlvideo.ablation.variants import sweep_of_settings
 from nlvideo.console import PLAIN
 from nlvideo.evaluation.predictions import Predictions, write_predictions
 from nlvideo.training.run_folder import write_json
@@ -92,11 +92,11 @@ def test_seeds_are_averaged_and_differences_paired_by_video(plan, tmp_path):
     assert "top-5 %" in shown.index  # more than five classes
     write_report([plan], tmp_path)
     table = pd.read_csv(tmp_path / "results.csv").set_index("variant")
-    assert table.loc[8, "difference_mean"] == pytest.approx(gained.mean())
+    assert table.loc["width 8", "difference_mean"] == pytest.approx(gained.mean())
     for name in ("low", "high", "p", "better", "seeds_needed", "num_seeds", "num_videos", "p_holm"):
-        assert table.loc[8, f"difference_{name}"] == getattr(other.difference, name)
-    assert (table.loc[8, "video_top1_low"], table.loc[8, "video_top1_high"]) == other.interval
-    assert table.loc[8, "video_top1_std"] == pytest.approx(np.std(means, ddof=1))
+        assert table.loc["width 8", f"difference_{name}"] == getattr(other.difference, name)
+    assert (table.loc["width 8", "video_top1_low"], table.loc["width 8", "video_top1_high"]) == other.interval
+    assert table.loc["width 8", "video_top1_std"] == pytest.approx(np.std(means, ddof=1))
     assert len(pd.read_csv(tmp_path / "runs.csv")) == 6
 
 
@@ -110,7 +110,7 @@ def test_a_table_of_what_is_finished(plan, tmp_path):
     assert frame["top-1 %"][0].endswith(" (1 of 3 seeds)")
     assert [result.unfinished for result in results] == ["not run"] * 2
     text = markdown(plan, results)
-    assert "8: not run." in text
+    assert "width 8: not run." in text
     assert "With one seed" in text  # the seed that both have
     assert "know nothing of seeds" in text
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(frame.columns) + 1}
@@ -132,15 +132,19 @@ def test_latex_has_the_papers_layout_and_escapes_names(plan, tmp_path):
     assert r"(1.00$\times$)" in baseline
 
 
-def test_bars_stay_between_0_and_100_percent(plan, tmp_path):
+def test_the_interval_of_an_accuracy_stays_between_0_and_100_percent(plan, tmp_path):
     for row, accuracy in zip(plan.rows, (0.3, 0.99), strict=True):
         write_run(row.runs[0].folder(tmp_path), accuracy, 0, seconds=1)
     result = collect(plan, tmp_path)[1]
-    accuracy, difference = 100 * result.mean("video_top1"), result.difference
-    below, above = difference_bar(result)
-    assert accuracy + 100 * (difference.high - difference.mean) > 100  # as it was drawn
-    assert accuracy + above == 100
-    assert below == pytest.approx(100 * (difference.mean - difference.low))
+    low, high = result.interval
+    assert 0.97 < low < result.mean("video_top1") < high <= 1
+    assert result.mean("video_top1") + result.difference.high - result.difference.mean > 1  # so it isn't drawn there
+
+
+def test_the_front_is_what_nothing_as_cheap_equals():
+    points = [(3, 50), (1, 40), (2, 39), (2, 45), (4, 50), (5, 60), (1, 30)]
+    assert pareto_front(points) == [1, 3, 0, 5]
+    assert pareto_front([]) == []
 
 
 def test_other_videos_are_not_compared(plan, tmp_path):
@@ -151,7 +155,7 @@ def test_other_videos_are_not_compared(plan, tmp_path):
     write_predictions(other, Predictions(["x.mp4"], np.array([0]), np.ones((1, NUM_CLASSES), np.float32), names))
     result = collect(plan, tmp_path)[1]
     assert result.difference is None
-    assert "8: not run; not tested on the videos and labels of '4'." in markdown(plan, collect(plan, tmp_path))
+    assert "width 8: not run; not tested on the videos and labels of 'width 4'." in markdown(plan, collect(plan, tmp_path))
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path):
@@ -182,7 +186,7 @@ def test_the_tool_plans_and_reports(plan, tmp_path, run_tool):
             write_run(run.folder(tmp_path), 0.5, seed, seconds=80)
     printed = run_tool("ablate.py", *arguments, "-o", tmp_path, "--report-only")
     assert " ± " in printed
-    assert (tmp_path / "accuracy.svg").is_file()
+    assert (tmp_path / "accuracy.pdf").is_file()
 
 
 @pytest.mark.parametrize(

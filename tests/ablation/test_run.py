@@ -105,7 +105,7 @@ def test_the_tables_numbers_are_those_of_the_predictions(four):
         assert "res3" in (output / name).read_text()
     for name in ("accuracy", "cost", "curves"):
         assert (output / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-        assert "</svg>" in (output / f"{name}.svg").read_text()
+        assert (output / f"{name}.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_a_finished_sweep_is_not_repeated_and_its_report_is_made_again(four):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from nlvideo.ablation.grid import name_of, sweep_of_settings
 from nlvideo.ablation.launch import Resources, make_resources
 from nlvideo.ablation.plan import all_runs, make_plan, make_plans, run_key, seconds_per_work
 from nlvideo.ablation.results import published_numbers
-from nlvideo.ablation.variants import check_common, read_sweep, read_sweeps, sweep_of_settings
+from nlvideo.ablation.variants import check_common, read_sweep, read_sweeps
 from nlvideo.configuration import configuration
 
 ROOT = Path(__file__).parents[2]
@@ -107,13 +108,36 @@ def test_values_are_split_at_commas_outside_of_brackets():
         ["--model.net.after.at=nl5"],
         ["--model.net.after.at={res3: [0, 1], res4: 2}"],
     ]
-    assert [variant.name for variant in sweep.variants] == ["none", "nl5", "res3[0, 1] res4 2"]
+    assert [variant.name for variant in sweep.variants] == ["none", "nl5", "res3.0-1, 2 in res4"]
     assert sweep.baseline == "none"
 
 
 def test_several_settings_give_the_grid():
     sweep = sweep_of_settings(["model.net.arch=c2d,i3d", "model.optimizer.lr=0.1,0.01"], "grid")
-    assert [variant.name for variant in sweep.variants] == ["c2d, 0.1", "c2d, 0.01", "i3d, 0.1", "i3d, 0.01"]
+    assert [variant.name for variant in sweep.variants] == [
+        "c2d, lr 0.1",
+        "c2d, lr 0.01",
+        "i3d, lr 0.1",
+        "i3d, lr 0.01",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [
+        ("model.net.after.at", {"res3": [0, 1], "res4": [1]}, "res3.0-1, res4.1"),
+        ("model.net.after.at", {"res3": [0, 2], "res5": [-1]}, "res3.0+2, res5.-1"),
+        ("model.net.depth", [1, 2, 2, 1], "depth [1, 2, 2, 1]"),
+        ("model.channels_last", True, "channels_last true"),
+        (
+            "model.net.branch.block",
+            {"class_path": "SqueezeExcite", "reduction": 4},
+            "block class_path SqueezeExcite reduction 4",
+        ),
+    ],
+)
+def test_values_have_names_that_can_be_read(key, value, name):
+    assert name_of(key, value) == name
 
 
 BAD_SETTINGS = {

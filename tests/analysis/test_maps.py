@@ -152,8 +152,8 @@ def test_attend_writes_pictures_and_numbers(trained, visitors, tmp_path, capsys)
     assert main(["attend", str(video), "--ckpt_path", ckpt_path, "-o", str(tmp_path / "maps"), *options]) == 0
     files = {file.name for file in (tmp_path / "maps").iterdir()}
     assert files == {
-        *("res4.1_query0.png", "res4.1_query1.png", "res4.1_strips.png", "res4.1_time.gif"),
-        *("attention.json", "attention.npz"),
+        *(f"res4.1_{name}.{kind}" for name in ("query0", "query1", "strips") for kind in ("png", "pdf")),
+        *("res4.1_time.gif", "attention.json", "attention.npz"),
     }
     result = json.loads((tmp_path / "maps" / "attention.json").read_text())
     assert result["frames"] == [3, 11, 19, 27, 35, 43, 51, 59]
