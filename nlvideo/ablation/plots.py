@@ -16,7 +16,8 @@ from nlvideo.figure import save_figure, styled
 NAMED_CURVES = 20
 LINES = ("-", "--", ":", "-.")  # one more for each time that the colours are used up
 CAPTION = (
-    "Large: mean of the seeds at video level; small: each seed; squares: clip level. Bars: 95 % intervals over {over}.\n"
+    "Large: mean of the seeds at video level; small: each seed; squares: clip level. Bars: 95 % intervals "
+    "over {over}.\n"
     "Left, of a variant's own accuracy, cut at 0 and 100 %; right, of its paired difference to the baseline (line)."
 )
 

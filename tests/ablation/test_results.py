@@ -153,9 +153,9 @@ def test_other_videos_are_not_compared(plan, tmp_path):
     other = plan.rows[1].runs[0].folder(tmp_path) / "predictions.parquet"
     names = [f"class {i}" for i in range(NUM_CLASSES)]
     write_predictions(other, Predictions(["x.mp4"], np.array([0]), np.ones((1, NUM_CLASSES), np.float32), names))
-    result = collect(plan, tmp_path)[1]
-    assert result.difference is None
-    assert "width 8: not run; not tested on the videos and labels of 'width 4'." in markdown(plan, collect(plan, tmp_path))
+    results = collect(plan, tmp_path)
+    assert results[1].difference is None
+    assert "width 8: not run; not tested on the videos and labels of 'width 4'." in markdown(plan, results)
 
 
 def test_names_with_brackets_are_shown_as_they_are(tmp_path):
