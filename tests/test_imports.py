@@ -18,7 +18,8 @@ ALLOWED = {
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
     "analysis": {
-        *("torch", "numpy", "matplotlib", "lightning", "pyarrow", "rich", "nlvideo.console", "nlvideo.figure"),
+        *("torch", "numpy", "pandas", "matplotlib", "lightning", "pyarrow", "rich"),
+        *("nlvideo.console", "nlvideo.figure", "nlvideo.tables"),
         *("nlvideo.blocks", "nlvideo.data", "nlvideo.models", "nlvideo.evaluation", "nlvideo.files"),
     },
     "checkpoint": {
@@ -29,7 +30,7 @@ ALLOWED = {
     "evaluation": {
         *("torch", "lightning", "numpy", "scipy", "pandas", "pyarrow", "matplotlib", "rich"),
         *("nlvideo.data", "nlvideo.models", "nlvideo.cost", "nlvideo.console", "nlvideo.environment"),
-        *("nlvideo.files", "nlvideo.figure"),
+        *("nlvideo.files", "nlvideo.figure", "nlvideo.tables"),
     },
     "training": {
         *("torch", "torchvision", "torchmetrics", "lightning", "fvcore", "jsonargparse", "filelock", "numpy", "pandas"),

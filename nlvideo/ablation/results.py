@@ -144,6 +144,7 @@ def compare_rows(row: Row, other: Row, output: Path) -> tuple[Difference | None,
 def _common(predictions: Sequence[pd.DataFrame]) -> np.ndarray | None:
     """Return whether each run is right on each video that all have, bool [runs, n]; None if there is no such video, or
     the runs disagree on a label."""
+    predictions = [its[~its.index.duplicated()] for its in predictions]  # a manifest may have a video twice
     labels = pd.concat([its["label"] for its in predictions], axis=1, join="inner")
     if labels.empty or labels.nunique(axis=1).max() > 1:
         return None

@@ -7,6 +7,7 @@ import pandas as pd
 from rich.console import Group
 from rich.table import Table
 
+from nlvideo import tables
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result, each_once
 from nlvideo.ablation.runs import is_finished
@@ -144,20 +145,15 @@ def statistics_notes(baseline: str, compared: Sequence[Difference]) -> list[str]
 
 
 def rich_table(plan: Plan, results: Sequence[Result]) -> Group:
-    frame = cells(plan, results)
-    table = Table()
-    for i, name in enumerate(frame.columns):
-        table.add_column(name, justify="right" if i else "left", no_wrap=bool(i))
-    for row, result in zip(frame.itertuples(index=False), results, strict=True):
-        table.add_row(*row, end_section=result.variant == plan.sweep.baseline)
+    table = tables.rich_table(cells(plan, results), numbers=True)
+    for row, result in zip(table.rows, results, strict=True):
+        row.end_section = result.variant == plan.sweep.baseline
     return Group(f"{plan.sweep.name}: {plan.sweep.about}", table, "\n".join(notes(plan, results)))
 
 
 def markdown(plan: Plan, results: Sequence[Result]) -> str:
-    frame = cells(plan, results).replace({r"\|": r"\\|"}, regex=True)
-    table = frame.to_markdown(index=False, disable_numparse=True)
     about = "".join(f"{note}\n" for note in notes(plan, results))
-    return f"**{plan.sweep.name}**: {plan.sweep.about}\n\n{table}\n\n{about}"
+    return f"**{plan.sweep.name}**: {plan.sweep.about}\n\n{tables.markdown(cells(plan, results))}\n\n{about}"
 
 
 def latex(plan: Plan, results: Sequence[Result]) -> str:

@@ -6,14 +6,13 @@ attention_stats.parquet    a row for each video and block, so that two runs can 
 attention_stats.png        the means with intervals, beside uniform attention
 """
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
@@ -23,6 +22,7 @@ from nlvideo.console import console
 from nlvideo.data.module import VideoData
 from nlvideo.evaluation.statistics import bootstrap_interval
 from nlvideo.files import replacing, write_json, write_text
+from nlvideo.tables import markdown, rich_table
 
 MEASURES = {  # name -> what it is, unit
     "own_frame": "weight on the query's own frame",
@@ -74,12 +74,13 @@ def write_stats(folder: Path, rows: Rows, wanted: Sequence[int], data: VideoData
         "weight_by_lag": lags,
     }
     write_json(folder / "attention_stats.json", _without_nan(result))
-    write_text(folder / "attention_stats.csv", _csv(table))
-    write_text(folder / "attention_stats.md", _markdown(table))
+    write_text(folder / "attention_stats.csv", pd.DataFrame(table).to_csv(index=False))
+    cells = pd.DataFrame([{"block": line["block"], **_cells(line)} for line in _shown(table)])
+    write_text(folder / "attention_stats.md", f"{markdown(cells)}\n")
     _write_videos(folder / "attention_stats.parquet", rows, [sample.id for sample in samples])
     save_stats(table, lags, MEASURES, folder / "attention_stats.png")
 
-    console().print(_rich(table))
+    console().print(_rich(cells))
     console().print(f"{len(rows)} of {len(wanted)} videos, {result['views']} views each; 95 % intervals over videos")
     for name in missing:
         console().print(f"not measured: {name}")
@@ -106,12 +107,15 @@ def _uniform(measure: str, of_videos: list[dict[str, Any]]) -> float:
     return {"entropy": 1.0, "query_dependence": 0.0, "jensen_shannon": 0.0}.get(measure, math.nan)
 
 
-def _texts(line: dict[str, Any]) -> list[str]:
-    """Return what the tables show of a line: measure, mean, interval, uniform."""
-    if math.isnan(line["mean"]):
-        return [MEASURES[line["measure"]], "n/a", "", ""]
-    uniform = "" if math.isnan(line["uniform"]) else f"{line['uniform']:.3g}"
-    return [MEASURES[line["measure"]], f"{line['mean']:.3g}", f"{line['low']:.3g} to {line['high']:.3g}", uniform]
+def _cells(line: dict[str, Any]) -> dict[str, str]:
+    """Return what the tables show of a line beside its block."""
+    known, with_uniform = not math.isnan(line["mean"]), not math.isnan(line["uniform"])
+    return {
+        "measure": MEASURES[line["measure"]],
+        "mean": f"{line['mean']:.3g}" if known else "n/a",
+        "95 % interval": f"{line['low']:.3g} to {line['high']:.3g}" if known else "",
+        "uniform": f"{line['uniform']:.3g}" if known and with_uniform else "",
+    }
 
 
 def _shown(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -119,32 +123,13 @@ def _shown(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [line for line in table if line["measure"] != "no_weight" or line["mean"] > 0]
 
 
-def _rich(table: list[dict[str, Any]]) -> Table:
-    shown = Table("block", "measure", "mean", "95 % interval", "uniform")
-    before = None
-    for line in _shown(table):
-        if before not in (None, line["block"]):
-            shown.add_section()
-        shown.add_row("" if line["block"] == before else line["block"], *_texts(line))
-        before = line["block"]
-    return shown
-
-
-def _markdown(table: list[dict[str, Any]]) -> str:
-    lines = ["| block | measure | mean | 95 % interval | uniform |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {line['block']} | {' | '.join(_texts(line))} |".replace("||z - x|| / ||x||", "‖z - x‖ / ‖x‖")
-        for line in _shown(table)
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _csv(table: list[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
+def _rich(cells: pd.DataFrame) -> Table:
+    """Return the table with each block named once."""
+    again = cells["block"].duplicated()
+    table = rich_table(cells.assign(block=cells["block"].mask(again, "")))
+    for row, next_again in zip(table.rows, [*again[1:], True], strict=True):
+        row.end_section = not next_again
+    return table
 
 
 def _write_videos(path: Path, rows: Rows, ids: list[str]) -> None:

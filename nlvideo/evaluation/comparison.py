@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
 
 from nlvideo.console import console
 from nlvideo.evaluation.multi_view import Evaluation
@@ -18,6 +17,7 @@ from nlvideo.evaluation.plots import plot_class_costs
 from nlvideo.evaluation.statistics import bootstrap_interval, mcnemar
 from nlvideo.evaluation.variants import Variant
 from nlvideo.files import write_text
+from nlvideo.tables import markdown, rich_table
 
 LEVELS = ("clip", "video")
 
@@ -94,7 +94,7 @@ def report_comparison(
 ) -> None:
     """Print the table of variants; write variants.csv and .md, variants_per_class.csv and, for probes, time.png."""
     rows = [_row("intact", intact), *(_row(each.variant.name, each.evaluation, each) for each in comparisons)]
-    cells = [_cells(row) for row in rows]
+    cells = pd.DataFrame([_cells(row) for row in rows])
     note = (
         f"On {len(intact.labels)} of {intact.num_videos} videos. costs: top-1 of the intact network less that of the "
         "row, in points, with its 95 % interval over videos (paired bootstrap). alone right: videos that only the "
@@ -102,18 +102,11 @@ def report_comparison(
         f"the number of rows ({len(comparisons)}). All rows are of one network, trained once: the intervals say "
         "nothing of other seeds."
     )
-    table = Table()
-    for name in cells[0]:
-        table.add_column(name, no_wrap=name == "variant")
-    for each in cells:
-        table.add_row(*each.values())
-    console().print(table)
+    console().print(rich_table(cells))
     console().print(note)
 
     pd.DataFrame(rows, columns=list(rows[-1])).convert_dtypes().to_csv(folder / "variants.csv", index=False)
-    lines = [list(cells[0]), ["---"] * len(cells[0]), *(list(each.values()) for each in cells)]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    write_text(folder / "variants.md", f"{text}\n\n{note}\n")
+    write_text(folder / "variants.md", f"{markdown(cells)}\n\n{note}\n")
     by_class = {each.variant: each.class_costs(intact, class_names) for each in comparisons}
     per_class = pd.DataFrame([row for of_variant in by_class.values() for row in of_variant])
     per_class.to_csv(folder / "variants_per_class.csv", index=False)

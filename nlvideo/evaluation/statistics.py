@@ -4,6 +4,7 @@ Shapes: n videos, K classes.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -72,8 +73,13 @@ def align(files: Sequence[Predictions]) -> list[Predictions]:
     """Return the same predictions over the videos that all files have, in one order.
 
     Raises:
-        ValueError: if the files differ in their classes or in a video's label, or have no video in common.
+        ValueError: if the files differ in their classes or in a video's label, have no video in common, or one has a
+            video twice.
     """
+    for predictions in files:
+        if len(set(predictions.ids)) < len(predictions.ids):
+            twice = next(name for name, count in Counter(predictions.ids).items() if count > 1)
+            raise ValueError(f"a file has the video {twice!r} twice; which of them is compared is not known")
     if any(predictions.class_names != files[0].class_names for predictions in files):
         raise ValueError("the files have different classes; only networks for the same classes can be compared")
     in_all = set(files[0].ids).intersection(*(predictions.ids for predictions in files))
