@@ -13,17 +13,6 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from nlvideo import recipes
-from nlvideo.ablation.execute import Runner
-from nlvideo.ablation.grid import sweep_of_settings
-from nlvideo.ablation.launch import make_resources
-from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
-from nlvideo.ablation.report import FILES, log_tables, write_report
-from nlvideo.ablation.runs import is_finished
-from nlvideo.ablation.tables import duration, plan_table, rich_table
-from nlvideo.ablation.variants import check_common, read_sweeps
-from nlvideo.console import console
-
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -59,6 +48,19 @@ def main(args: list[str] | None = None) -> int:
         args: the command line; None takes sys.argv's.
     """
     options, overrides = build_parser().parse_known_args(args)
+
+    # Late: --help and a mistaken option need not wait for torch.
+    from nlvideo import recipes
+    from nlvideo.ablation.execute import Runner
+    from nlvideo.ablation.grid import sweep_of_settings
+    from nlvideo.ablation.launch import make_resources
+    from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
+    from nlvideo.ablation.report import FILES, log_tables, write_report
+    from nlvideo.ablation.runs import is_finished
+    from nlvideo.ablation.tables import duration, plan_table, rich_table
+    from nlvideo.ablation.variants import check_common, read_sweeps
+    from nlvideo.console import console
+
     check_common(overrides)
     output, base = options.output, [argument for path in options.config for argument in ("-c", path)] + overrides
     if options.wandb:

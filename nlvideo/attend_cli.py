@@ -3,14 +3,10 @@
 import argparse
 from pathlib import Path
 
-from nlvideo.analysis.attend import attend
-from nlvideo.analysis.clip import read_clip
-from nlvideo.analysis.geometry import Triple
-from nlvideo.console import console
 from nlvideo.predict_cli import add_network_arguments, load_network
 
 
-def parse_query(text: str) -> Triple:
+def parse_query(text: str) -> tuple[float, float, float]:
     """Return frame, row and column from ``t,y,x``.
 
     Raises:
@@ -50,6 +46,12 @@ def main(args: list[str]) -> None:
     options = build_parser().parse_args(args)
     if options.num_queries < 1:
         raise ValueError(f"--num_queries {options.num_queries}: expected at least 1")
+
+    # Late: --help and a mistaken option need not wait for torch.
+    from nlvideo.analysis.attend import attend
+    from nlvideo.analysis.clip import read_clip
+    from nlvideo.console import console
+
     net = load_network(options)
     clip = read_clip(net, options.video)
     for query in options.query or ():

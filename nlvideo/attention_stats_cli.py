@@ -7,7 +7,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from nlvideo.analysis.attention_stats import AttentionStats
-from nlvideo.cli import VideoCLI
+from nlvideo.cli import VideoCLI, say_next
 from nlvideo.run_options import STATS_OPTIONS, add_options
 
 
@@ -43,6 +43,9 @@ class AttentionStatsCLI(VideoCLI):
         settings = self.config_init[self.subcommand]
         self.model.evaluator = AttentionStats(self.model.evaluator, blocks=settings.block, limit=settings.limit)
         return trainer
+
+    def after_test(self) -> None:
+        say_next("attend", "VIDEO", *self._of_checkpoint()[-2:], "-o", self.folder / "maps")
 
 
 def main(args: list[str]) -> None:

@@ -1,5 +1,6 @@
 """The command line of `fit`, `validate` and `test`: LightningCLI, with a folder for each run."""
 
+import shlex
 import sys
 from contextlib import ExitStack
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 from nlvideo import checkpoint, recipes
+from nlvideo.analysis.maps import block_names
 from nlvideo.analysis.variants import make_variants
 from nlvideo.console import PLAIN
 from nlvideo.data.module import VideoData
@@ -193,10 +195,34 @@ class VideoCLI(LightningCLI):
             rank_zero_only(print)(f"{self.folder} holds this run, stopped after {done}: goes on from last.ckpt")
         return trainer
 
+    def after_fit(self) -> None:
+        say_next("test", "-c", self.folder / "config.yaml", "--ckpt_path", self.folder / "last.ckpt")
+
+    def after_validate(self) -> None:
+        say_next("test", *self._of_checkpoint())
+
+    def after_test(self) -> None:
+        if block_names(self.model.net):
+            say_next("attention-stats", *self._of_checkpoint(), "-o", self.folder / "stats")
+        else:
+            say_next("predict", "VIDEO", *self._of_checkpoint()[-2:])
+
+    def _of_checkpoint(self) -> list[Any]:
+        """Return the options that name the checkpoint of this evaluation and the configuration beside it."""
+        path = Path(self.config_init[self.subcommand].ckpt_path)
+        config = path.with_name("config.yaml")
+        return ["-c", config if config.is_file() else "FILE", "--ckpt_path", path]
+
 
 def main(args: list[str]) -> None:
     """Run ``fit``, ``validate`` or ``test``, the first of `args`."""
     VideoCLI(args)
+
+
+@rank_zero_only
+def say_next(*command: str | Path) -> None:
+    """Print a command of nlvideo to go on with, as the last line."""
+    print(f"next: {shlex.join(['nlvideo', *map(str, command)])}")
 
 
 def _seed(seed: int | bool) -> int:

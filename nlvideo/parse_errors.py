@@ -5,12 +5,16 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from lightning.pytorch import callbacks, loggers
+
 from nlvideo import recipes
 from nlvideo.blocks import Block
 from nlvideo.models.backbone import Backbone
+from nlvideo.models.head import Head
 from nlvideo.suggest import did_you_mean
 
-BASES = {"net": Backbone, "block": Block}  # what the classes that a key of this name takes derive from
+BASES = {"net": Backbone, "block": Block, "head": Head}  # what the classes that a key of this name takes derive from
+LIGHTNING = {"logger": loggers, "callbacks": callbacks}  # modules of the classes that a key takes; too many to list
 
 
 def explain(message: str, options: Iterable[str]) -> str:
@@ -26,8 +30,12 @@ def explain(message: str, options: Iterable[str]) -> str:
     if found := re.fullmatch(r"Option '(.*)' is not accepted", message):
         known = [option.removeprefix("--") for option in options]
         return f"{message}{did_you_mean(found[1], known)}"
-    if found := re.fullmatch(r'Parser key "([\w.]+)": - Expected a path but .* import path string: (\S+)', message):
+    if found := re.match(r'Parser key "([\w.]+)": .*Expected a dot import path string: (\S+)', message):
         return _unknown_class(found[1], found[2])
+    if found := re.match(r'Parser key "([\w.]+)": .*Literal\[.* (?:Given|Got) value: (\S+)', message):
+        values = [value for each in re.findall(r"Literal\[(.*?)\]", message) for value in each.split(", ")]
+        known = list(dict.fromkeys(value.strip("'") for value in values))
+        return f"{found[1]}: expected {', '.join(known)}, got {found[2]}{did_you_mean(found[2], known)}"
     if found := re.fullmatch(r'Parser key "config": File does not exist: \'(.*)\'', message):
         path = Path(found[1])
         near = did_you_mean(path.name, (file.name for file in path.parent.glob("*.yaml")))
@@ -52,12 +60,17 @@ def _unknown_argument(arguments: str, options: Iterable[str]) -> str:
 
 
 def _unknown_class(key: str, name: str) -> str:
-    base = BASES.get(key.rpartition(".")[2])
-    known = sorted(_subclasses(base)) if base else []
-    expected = " or ".join([*known, "a class's import path"])
+    last = key.rpartition(".")[2]
+    if last in LIGHTNING:
+        known = LIGHTNING[last].__all__
+        expected = f"a class of {LIGHTNING[last].__name__} or a class's import path"
+    else:
+        known = sorted(_subclasses(BASES[last])) if last in BASES else []
+        expected = " or ".join([*known, "a class's import path"])
     return f"{key}: no class {name!r}; expected {expected}{did_you_mean(name, known)}"
 
 
 def _subclasses(base: type) -> set[str]:
-    below = {cls.__name__ for cls in base.__subclasses__() if not cls.__name__.startswith("_")}
-    return below.union(*(_subclasses(cls) for cls in base.__subclasses__()))
+    """Return the names of a class and of those that derive from it, but for bases that cannot be used themselves."""
+    own = set() if base in (Backbone, Block) or base.__name__.startswith("_") else {base.__name__}
+    return own.union(*(_subclasses(cls) for cls in base.__subclasses__()))

@@ -22,7 +22,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         options = [option for action in self._actions for option in action.option_strings]
-        sys.stderr.write(f"nlvideo: {explain(message, options)} (--help lists every option)\n")
+        sys.stderr.write(f"nlvideo: {explain(message, options)} (see --help)\n")
         raise SystemExit(2)
 
     def parse_object(self, obj: Namespace | dict[str, Any], namespace: Namespace | None = None, **options) -> Namespace:

@@ -3,23 +3,14 @@
 import argparse
 import json
 import sys
-from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from rich.table import Table
-from torch import Tensor
-
-from nlvideo.checkpoint import load
-from nlvideo.console import console, track
 from nlvideo.data.formats import SUFFIXES
-from nlvideo.data.video import DecodeError
-from nlvideo.evaluation.predict import predict, predict_seconds
-from nlvideo.models import Backbone
-from nlvideo.models.inference import inference_copy
 from nlvideo.user_modules import add_import_argument
+
+if TYPE_CHECKING:
+    from nlvideo.models import Backbone
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,15 +32,22 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that works with a checkpoint's network; `load_network` reads them."""
     parser.add_argument("--ckpt_path", required=True, type=Path, help="a checkpoint, such as runs/<name>/last.ckpt")
     add_import_argument(parser)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="default: %(default)s")
+    parser.add_argument("--device", help="such as cpu or cuda:1 (default: a GPU if PyTorch finds one)")
 
 
-def load_network(options: argparse.Namespace) -> Backbone:
+def load_network(options: argparse.Namespace) -> "Backbone":
     """Return the network on its device, in eval mode.
 
     Raises:
         ValueError: torch cannot use the device, or see `nlvideo.load`.
     """
+    import torch  # late, as in main
+
+    from nlvideo.checkpoint import load
+    from nlvideo.quiet import hush_libraries
+
+    hush_libraries()
+    options.device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         torch.empty(0, device=options.device)
     except (RuntimeError, AssertionError) as error:  # an AssertionError if torch was built without CUDA
@@ -60,13 +58,31 @@ def load_network(options: argparse.Namespace) -> Backbone:
 def main(args: list[str]) -> None:
     options = build_parser().parse_args(args)
     _check(options)
+
+    # Late: --help and a mistaken option need not wait for torch.
+    import torch
+
+    from nlvideo.console import console, track
+    from nlvideo.data.video import DecodeError
+    from nlvideo.evaluation.predict import predict, predict_seconds
+    from nlvideo.evaluation.predict_table import best_classes, best_table, seconds_table
+    from nlvideo.models.inference import inference_copy
+
     net = inference_copy(load_network(options), torch.bfloat16 if options.bfloat16 else torch.float32)
+
+    def classes(video: Path) -> dict[str, list]:
+        if not options.per_second:
+            scores = predict(net, video, num_clips=options.num_clips or 10, num_crops=options.num_crops or 3)
+            return {"classes": best_classes(net, scores, options.top)}
+        seconds = predict_seconds(net, video, num_crops=options.num_crops or 1)
+        return {"seconds": [best_classes(net, scores, options.top) for scores in track(seconds, video.name)]}
+
     results, unreadable = [], []
     videos = list_videos(options.videos)
     # One bar at a time: over the videos, or over the seconds of each.
     for video in videos if options.per_second else track(videos, "predicting"):
         try:
-            results.append({"video": str(video), **_result(net, video, options)})
+            results.append({"video": str(video), **classes(video)})
         except DecodeError as error:
             unreadable.append(str(error))
 
@@ -74,7 +90,7 @@ def main(args: list[str]) -> None:
         json.dump(results, sys.stdout, indent=2)
         print()
     elif results:
-        console().print(_seconds_table(results) if options.per_second else _table(results))
+        console().print(seconds_table(results) if options.per_second else best_table(results))
     if unreadable:
         raise DecodeError("; ".join(unreadable))
 
@@ -105,42 +121,3 @@ def _check(options: argparse.Namespace) -> None:
     for name in ("top", "num_clips", "num_crops"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise ValueError(f"--{name} {value}: expected at least 1")
-
-
-def _result(net: Backbone, video: Path, options: argparse.Namespace) -> dict[str, Any]:
-    if not options.per_second:
-        scores = predict(net, video, num_clips=options.num_clips or 10, num_crops=options.num_crops or 3)
-        return {"classes": _best(net, scores, options.top)}
-    seconds = predict_seconds(net, video, num_crops=options.num_crops or 1)
-    return {"seconds": [_best(net, scores, options.top) for scores in track(seconds, video.name)]}
-
-
-def _best(net: Backbone, scores: Tensor, count: int) -> list[dict[str, Any]]:
-    best = scores.topk(min(count, len(scores)))
-    return [
-        {"class": net.class_names[label], "score": score}
-        for score, label in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
-
-
-def _table(results: list[dict[str, Any]]) -> Table:
-    table = Table("video", "class", "score")
-    for result in results:
-        for i, row in enumerate(result["classes"]):
-            table.add_row(result["video"] if i == 0 else "", row["class"], f"{row['score']:.4f}")
-        table.add_section()
-    return table
-
-
-def _seconds_table(results: list[dict[str, Any]]) -> Table:
-    """Return a row for each stretch of seconds with the same best class; the score is their mean."""
-    table = Table("video", "seconds", "class", "score")
-    for result in results:
-        bests = [classes[0] for classes in result["seconds"]]
-        for i, (name, same) in enumerate(groupby(enumerate(bests), key=lambda item: item[1]["class"])):
-            seconds, rows = zip(*same, strict=True)
-            score = np.mean([row["score"] for row in rows])
-            stretch = f"{seconds[0]} to {seconds[-1] + 1}"
-            table.add_row(result["video"] if i == 0 else "", stretch, name, f"{score:.4f}")
-        table.add_section()
-    return table

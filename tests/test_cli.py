@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -167,6 +168,10 @@ BAD_INPUT = {
     "misspelt option of the network": (["--model.net.widht=8"], 2, "did you mean width?"),
     "misspelt network": (["--model.net=ResNet4d"], 2, "a class's import path; did you mean ResNet3d?"),
     "misspelt block": (["--model.net.after.block=NonLocl"], 2, "did you mean NonLocal?"),
+    "misspelt logger": (["--trainer.logger=WandbLoger"], 2, "did you mean WandbLogger?"),
+    "misspelt callback": (["--trainer.callbacks+=EarlyStoping"], 2, "did you mean EarlyStopping?"),
+    "misspelt precision": (["--trainer.precision=bf17"], 2, "64-true, bf16, got bf17; did you mean bf16?"),
+    "misspelt choice": (["--data.decoder=decod"], 2, "torchcodec_cuda, got decod; did you mean decord?"),
     "no space in YAML": (["--model.net.after.at={res4:[1]}"], 1, "a space after each colon, as in '{res4: [1]}'"),
     "unquoted braces": (["--model.net.after.at", "{res4:", "[1]}"], 2, "put quotes around a value with spaces"),
     "no number of classes": (["--data.num_classes=null"], 2, "data.num_classes: not given; start from a recipe"),
@@ -236,6 +241,22 @@ def test_a_gpu_that_is_not_there(tiny, tmp_path, capsys):
 def test_more_processes_than_cores_are_a_warning():
     with pytest.warns(UserWarning, match=r"trainer.devices 9999: more processes than the \d+ cores"):
         check_devices({"accelerator": "cpu", "devices": 9999})
+
+
+def test_the_last_line_is_the_next_command(trained, tmp_path, capsys):
+    checkpoint = trained / "last.ckpt"
+    weights = ["-c", str(trained / "config.yaml"), "--ckpt_path", str(checkpoint)]
+
+    def last_line(*arguments: str) -> list[str]:
+        assert main(list(arguments)) == 0
+        *_, last = capsys.readouterr().out.splitlines()
+        assert last.startswith("next: nlvideo ")
+        return shlex.split(last)[2:]
+
+    assert last_line("validate", *weights) == ["test", *weights]
+    following = last_line("test", *weights)
+    assert following[:5] == ["attention-stats", *weights]
+    assert last_line(*following, "--limit", "1")[0] == "attend"
 
 
 def test_warnings_carry_no_source():

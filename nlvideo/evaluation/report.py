@@ -13,7 +13,6 @@ from nlvideo.cost.count import count_cost
 from nlvideo.data.manifest import Sample
 from nlvideo.data.module import VideoData
 from nlvideo.environment import environment
-from nlvideo.evaluation.comparison import compare, report_comparison
 from nlvideo.evaluation.multi_view import Evaluation
 from nlvideo.evaluation.predictions import Predictions, write_predictions
 from nlvideo.evaluation.variants import INTACT, Variant
@@ -85,8 +84,11 @@ def report_evaluation(
         for variant, of_variant in evaluations.items():
             name = "predictions" if variant == INTACT else f"predictions-{variant.name}"
             write_predictions(folder / f"{name}.parquet", to_predictions(of_variant, samples, data.class_names))
-    comparisons = [compare(variant, evaluation, each) for variant, each in evaluations.items() if variant != INTACT]
-    if comparisons:
+    comparisons = []
+    if len(evaluations) > 1:
+        from nlvideo.evaluation.comparison import compare, report_comparison  # late: it takes pandas
+
+        comparisons = [compare(variant, evaluation, each) for variant, each in evaluations.items() if variant != INTACT]
         result["variants"] = {each.variant.name: each.as_dict() for each in comparisons}
     path = folder / f"{stage}.json"
     write_json(path, result)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from nlvideo.figure import save_figure, styled
@@ -11,6 +10,8 @@ from nlvideo.figure import save_figure, styled
 @styled
 def plot_curves(metrics_csv: Path, png: Path) -> None:
     """Draw loss and accuracy of a run over its epochs, from its metrics.csv, as PNG and PDF."""
+    import pandas as pd  # late: it takes as long to import as several steps of training
+
     table = pd.read_csv(metrics_csv)
     panels = {
         "loss": {"train/loss_epoch": "training", "val/clip_loss": "validation, clip level"},

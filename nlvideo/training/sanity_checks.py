@@ -1,6 +1,7 @@
 """Checks of a training before it costs hours: its settings and the length of its clips."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -31,6 +32,9 @@ def check_training(trainer: Trainer, task: LightningModule) -> None:
             f"{trainer.log_every_n_steps}: steps are never logged. Set that lower; and a smaller data.batch_size, "
             "or a manifest that names each video several times, makes an epoch longer"
         )
+    data = trainer.datamodule
+    if empty := empty_classes((sample.label for sample in data.samples["train"]), data.num_classes):
+        rank_zero_warn(f"{data.splits.sources['train']}: {empty}")
     if all(group["initial_lr"] == 0 for group in trainer.optimizers[0].param_groups):
         rank_zero_warn("the learning rate is 0: nothing will be learned; set model.optimizer.lr")
     schedule = task.schedule
@@ -41,6 +45,16 @@ def check_training(trainer: Trainer, task: LightningModule) -> None:
             f"the schedule is longer than the run of {end:g} {schedule.unit}: {', '.join(late)} will not be "
             "reached; set model.schedule or trainer.max_epochs"
         )
+
+
+def empty_classes(labels: Iterable[int], num_classes: int) -> str:
+    """Return a line about classes that no training video has, or "" if there are none."""
+    found = set(labels)
+    if len(found) == num_classes:
+        return ""
+    highest = max(found)
+    last = f"; its labels go up to {highest}, so expected data.num_classes {highest + 1}" * (highest < num_classes - 1)
+    return f"{num_classes - len(found)} of the {num_classes} classes have no training video{last}"
 
 
 def never_reached(schedule: Schedule, end: float) -> list[str]:

@@ -20,6 +20,7 @@ from nlvideo.models import ResNet3d
 from nlvideo.task import VideoClassifier
 from nlvideo.training import checkpoint_io
 from nlvideo.training.metrics_logger import metrics_logger
+from nlvideo.training.sanity_checks import empty_classes
 from tests.distributed import start_nlvideo
 from tests.training.test_resume import SMALLER, without_table
 
@@ -35,6 +36,18 @@ def fit(tiny, tmp_path, monkeypatch, capsys):
         return status, (capsys.readouterr().err.strip().splitlines() or [""])[-1]
 
     return run
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_classes", "line"),
+    [
+        ([0, 1, 2, 3], 4, ""),
+        ([0, 1, 2, 3], 10, "6 of the 10 classes .* its labels go up to 3, so expected data.num_classes 4"),
+        ([0, 1, 3], 4, "1 of the 4 classes have no training video$"),
+    ],
+)
+def test_classes_without_a_video(labels, num_classes, line):
+    assert re.fullmatch(line, empty_classes(labels, num_classes))
 
 
 def nan_in_step(monkeypatch, step: int):
