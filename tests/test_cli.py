@@ -30,7 +30,7 @@ def test_help_needs_no_torch():
     code = "import sys; from nlvideo.__main__ import main; main(['--help']); sys.exit('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for command in COMMANDS:
-        assert f"nlvideo {command} " in answer.stdout
+        assert f"  nlvideo {command}" in answer.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS.values())
@@ -101,10 +101,13 @@ def test_video_level_equals_numpy(trained, visitors):
     assert (result["num_scored"], result["num_videos"]) == (8, 8)
 
 
-def test_validate_is_the_clip_level_of_test(trained):
-    checkpoint = ["-c", str(trained / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}"]
+def test_validate_is_the_clip_level_of_test_and_each_ends_with_the_next_command(trained, capsys):
+    checkpoint = ["-c", str(trained / "config.yaml"), "--ckpt_path", str(trained / "last.ckpt")]
     assert main(["validate", *checkpoint]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: {shlex.join(['nlvideo', 'test', *checkpoint])}"
     assert main(["test", *checkpoint]) == 0
+    following = ["nlvideo", "attention-stats", *checkpoint, "-o", str(trained / "stats")]
+    assert capsys.readouterr().out.splitlines()[-1] == f"next: {shlex.join(following)}"
     validated, tested = (json.loads((trained / f"{stage}.json").read_text()) for stage in ("validate", "test"))
     assert validated["clip"] == pytest.approx(tested["clip"])
 
@@ -241,22 +244,6 @@ def test_a_gpu_that_is_not_there(tiny, tmp_path, capsys):
 def test_more_processes_than_cores_are_a_warning():
     with pytest.warns(UserWarning, match=r"trainer.devices 9999: more processes than the \d+ cores"):
         check_devices({"accelerator": "cpu", "devices": 9999})
-
-
-def test_the_last_line_is_the_next_command(trained, tmp_path, capsys):
-    checkpoint = trained / "last.ckpt"
-    weights = ["-c", str(trained / "config.yaml"), "--ckpt_path", str(checkpoint)]
-
-    def last_line(*arguments: str) -> list[str]:
-        assert main(list(arguments)) == 0
-        *_, last = capsys.readouterr().out.splitlines()
-        assert last.startswith("next: nlvideo ")
-        return shlex.split(last)[2:]
-
-    assert last_line("validate", *weights) == ["test", *weights]
-    following = last_line("test", *weights)
-    assert following[:5] == ["attention-stats", *weights]
-    assert last_line(*following, "--limit", "1")[0] == "attend"
 
 
 def test_warnings_carry_no_source():
