@@ -3,6 +3,7 @@
 Shapes: B clips, C channels, T frames, H x W places in a frame.
 """
 
+from copy import deepcopy
 from typing import Any, ClassVar, get_args
 
 import torch
@@ -23,9 +24,11 @@ class Block(nn.Module):
     Attributes:
         conv_norm_pairs: names of convolutions and of the batch norms that alone take their outputs; inference folds
             the norms into the convolutions.
+        frame_multiple: T is a multiple of it.
     """
 
     conv_norm_pairs: ClassVar[tuple[tuple[str, str], ...]] = ()
+    frame_multiple: int = 1
 
     def __init__(self, channels: int):
         super().__init__()
@@ -48,6 +51,15 @@ class Block(nn.Module):
     def forward_clip(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> the same shape, dtype and memory format."""
         raise NotImplementedError
+
+    def is_identity(self) -> bool:
+        """Return whether the block returns its input with the weights that it has, as a block that is put into a
+        trained network should at first. It is tried on a random clip, in eval mode."""
+        block, weight = deepcopy(self).eval(), next(self.parameters(), torch.empty(0))
+        x = torch.randn(1, self.channels, self.frame_multiple, 4, 4, generator=torch.Generator().manual_seed(0))
+        x = x.to(weight.device, weight.dtype)  # [1, C, T, 4, 4]
+        with torch.no_grad():
+            return torch.allclose(block(x), x)
 
     @property
     def lesions(self) -> tuple[str, ...]:

@@ -116,6 +116,7 @@ class NonLocal(Block):
         self.pairwise = pairwise
         self.pool_after_projection = pool_after_projection
         self.grouping = Grouping(domain, temporal_groups, subsample)
+        self.frame_multiple = temporal_groups
 
         embedded = function.embeds
         self.conv_theta = nn.Conv3d(channels, inner, kernel_size=1) if embedded else nn.Identity()

@@ -5,12 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from nlvideo.blocks import NonLocal
 from nlvideo.checkpoint.external import ExternalWeights, read_external
 from nlvideo.checkpoint.files import read_file
 from nlvideo.checkpoint.native import check_ours, differences, is_ours, net_weights
 from nlvideo.checkpoint.state_dict_matching import Transfer, match
 from nlvideo.models import Backbone
+from nlvideo.models.placed_blocks import block_places
 
 SHOWN = 6  # modules in a line
 
@@ -22,8 +25,8 @@ def init_from(net: Backbone, path: str | Path) -> str:
     frozen affines.
 
     Returns:
-        A few lines that say what was loaded, what is new in `net`, what was dropped and why, and which conventions of
-        another codebase the network does not keep.
+        A few lines that say what was loaded, what is new in `net`, what was dropped and why, which conventions of
+        another codebase the network does not keep, and which new blocks change at once what trained weights compute.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -43,7 +46,7 @@ def init_from(net: Backbone, path: str | Path) -> str:
         lines = [external.codebase.name, *_summary(transfer), *_notes(external, net)]
     else:
         lines = [f"nlvideo {content['nlvideo']['version']}", *_summary(transfer)]
-    return "\n  ".join([f"init_from {path} ({lines[0]})", *lines[1:]])
+    return "\n  ".join([f"init_from {path} ({lines[0]})", *lines[1:], *_hint(net, transfer)])
 
 
 def _summary(transfer: Transfer) -> list[str]:
@@ -74,6 +77,21 @@ def _notes(external: ExternalWeights, net: Backbone) -> list[str]:
     if not differing:
         return [pixels]
     return [f"differs  {'; '.join(differing)} (what is usual there; set yours alike to keep its numbers)", pixels]
+
+
+def _hint(net: nn.Module, transfer: Transfer) -> list[str]:
+    """Return a line that names the new blocks that do not start as the identity, if there are any."""
+    places = {
+        place: net.get_submodule(path)
+        for place, path in block_places(net).items()
+        if not any(name.startswith(f"{path}.") for name in transfer.loaded)
+    }
+    loud = {place: block for place, block in places.items() if not block.is_identity()}
+    if not loud:
+        return []
+    how = "; NonLocal does not with init_scale 0" if any(isinstance(b, NonLocal) for b in loud.values()) else ""
+    what = "new blocks change the trained network from the first step"
+    return [f"hint     {what}{_listed(loud)}{how} (docs/training.md)"]
 
 
 def _departures(conventions: dict[str, Any], settings: dict[str, Any]) -> list[str]:

@@ -68,11 +68,14 @@ def _has_no_effect(module, name, shape):
 @each_block
 def test_start(block, shape):
     x = clip(shape)
-    out = block(shape[1])(x)
-    if block.__name__ in NOT_THE_IDENTITY:
-        assert not torch.allclose(out, x)
-    else:
+    module = block(shape[1])
+    out = module(x)
+    assert module.is_identity() == (block.__name__ not in NOT_THE_IDENTITY)
+    if module.is_identity():
         torch.testing.assert_close(out, x, rtol=0, atol=0)
+    else:
+        assert not torch.allclose(out, x)
+    assert not awake(module).is_identity()
 
 
 @each_block

@@ -7,7 +7,7 @@ import torch
 from torchvision.models import resnet50
 
 from nlvideo.__main__ import main
-from nlvideo.blocks import NonLocal
+from nlvideo.blocks import NonLocal, SqueezeExcite
 from nlvideo.checkpoint import init_from, save
 from nlvideo.checkpoint.state_dict_matching import inflate
 from nlvideo.models import Insert, ResNet3d
@@ -149,6 +149,23 @@ def test_what_is_folded_cannot_be_unfolded(saved, tmp_path):
     save(frozen, tmp_path / "frozen.ckpt")
     with pytest.raises(ValueError, match=r"frozen\.ckpt: blocks.*norm.*give this network freeze_bn: affine"):
         init_from(narrow(), tmp_path / "frozen.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("block", "at", "hint"),
+    [
+        (NonLocal, {"res3": [0], "res4": [-1]}, None),  # as in the paper
+        (partial(NonLocal, init_scale=1.0, temporal_groups=2), {"res3": [1]}, None),  # not new: its weights are loaded
+        (partial(NonLocal, init_scale=1.0), {"res3": [0, 1]}, ": res3.0; NonLocal does not with init_scale 0"),
+        (partial(NonLocal, init_scale=1.0, norm="none", temporal_groups=3), {"res4": [1]}, ": res4.1; NonLocal does"),
+        (SqueezeExcite, {"res4": [0]}, ": res4.0 (docs"),
+    ],
+)
+def test_new_blocks_that_change_a_trained_network_are_pointed_out(block, at, hint, saved):
+    net = ResNet3d("c2d", [1, 2, 2, 1], 5, width=4, after=Insert(block, at))
+    told = [line for line in init_from(net, saved[1]).splitlines() if line.startswith("  hint")]
+    assert len(told) == (hint is not None)
+    assert hint is None or f"new blocks change the trained network from the first step{hint}" in told[0]
 
 
 def test_another_kind_of_network_is_an_error(saved):

@@ -133,7 +133,7 @@ def test_a_finished_run_says_so_and_another_configuration_is_refused(arguments, 
     assert main([*here, "--model.optimizer.lr=0.5", "--data.flip=false"]) == 1
     shown = capsys.readouterr().err
     for words in (
-        "model.optimizer.lr is 0.006 there and 0.5 here",
+        "model.optimizer.lr is 0.003 there and 0.5 here",
         "data.flip is True there and False here",
         "--overwrite true",
         "--name",
