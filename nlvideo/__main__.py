@@ -38,6 +38,7 @@ COMMANDS = {
         "statistics of attention over a test set",
         "-c runs/nl/config.yaml --ckpt_path runs/nl/last.ckpt -o stats",
     ),
+    "places": Command("nlvideo.places_cli", "where blocks can stand, and their costs there", "-c configs/demo.yaml"),
     "recipes": Command("nlvideo.recipes_cli", "what -c takes by name, and its published numbers", ""),
     "demo-data": Command("nlvideo.demo_data_cli", "the demo's videos", "data/visitors"),
 }

@@ -28,7 +28,7 @@ from nlvideo.training.loss import TrainMeans, classification_loss, hits, weight_
 from nlvideo.training.optim import Optimizer, Schedule
 from nlvideo.training.precise_bn import share_statistics, update_statistics
 from nlvideo.training.restore import ResumableSchedule, keep_settings
-from nlvideo.training.sanity_checks import refuse_short_clips
+from nlvideo.training.sanity_checks import check_views, refuse_short_clips
 from nlvideo.training.trainer import is_last_step, stops_early
 
 
@@ -43,8 +43,9 @@ class VideoClassifier(LightningModule):
         optimizer: which one, and its settings.
         schedule: of the learning rate.
         label_smoothing: of the training loss.
-        mean: of the normalisation (pixel / 255 - mean) / std. A number, or one for each of R, G and B.
-        std: of the normalisation.
+        mean: of the normalisation (pixel / 255 - mean) / std. A number, or one for each of R, G and B; null takes the
+            network's, 0.45 or what another library's model was published with.
+        std: of the normalisation; null takes the network's, 0.225 or likewise.
         views_per_forward: an evaluation runs at most so many views through the network at once: bounds memory.
         inference_dtype: dtype in which ``validate`` and ``test`` compute, whatever trainer.precision is; bfloat16 is
             faster if the processor has units for it, and rounds to three digits. The last linear layer and the softmax
@@ -68,8 +69,8 @@ class VideoClassifier(LightningModule):
         optimizer: Optimizer = Optimizer(),
         schedule: Schedule = Schedule(),
         label_smoothing: float = 0.0,
-        mean: float | list[float] = 0.45,
-        std: float | list[float] = 0.225,
+        mean: float | list[float] | None = None,
+        std: float | list[float] | None = None,
         views_per_forward: int = 32,
         inference_dtype: InferenceDtype = "float32",
         keep_view_scores: bool = False,
@@ -84,10 +85,10 @@ class VideoClassifier(LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self.label_smoothing = label_smoothing
-        self.mean = mean
-        self.std = std
-        self.register_buffer("_mean", per_channel(mean), persistent=False)
-        self.register_buffer("_std", per_channel(std), persistent=False)
+        self.mean = net.normalisation[0] if mean is None else mean
+        self.std = net.normalisation[1] if std is None else std
+        self.register_buffer("_mean", per_channel(self.mean), persistent=False)
+        self.register_buffer("_std", per_channel(self.std), persistent=False)
         self.evaluator = Evaluator(
             net,
             self.normalize,
@@ -122,6 +123,9 @@ class VideoClassifier(LightningModule):
                 f"the data has {num_classes} classes, the network {self.net.num_classes}; set data.num_classes and "
                 "the network's num_classes to the same number"
             )
+        check_views(self.net, self.trainer.datamodule, "test" if stage == "test" else "val")
+        for note in self.net.notes:
+            rank_zero_only(print)(f"model.net: {note}")
         if stage == "fit" and self.init_from is not None:
             rank_zero_only(print)(checkpoints.init_from(self.net, self.init_from))
         if self.channels_last:

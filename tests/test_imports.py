@@ -13,7 +13,7 @@ STANDARD = sys.stdlib_module_names
 ALLOWED = {
     "ops": {"torch"},
     "blocks": {"torch", "nlvideo.ops"},
-    "models": {"torch", "pytorchvideo", "nlvideo.blocks", "nlvideo.ops"},
+    "models": {"torch", "torchvision", "pytorchvideo", "nlvideo.blocks", "nlvideo.ops", "nlvideo.suggest"},
     "data": {"torch", "torchvision", "lightning", "numpy", "nlvideo.files"},
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},

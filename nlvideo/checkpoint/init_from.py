@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from nlvideo.blocks import NonLocal
-from nlvideo.checkpoint.external import ExternalWeights, read_external
+from nlvideo.checkpoint.external import ExternalWeights, read_external, unpack
 from nlvideo.checkpoint.files import read_file
 from nlvideo.checkpoint.native import check_ours, differences, is_ours, net_weights
 from nlvideo.checkpoint.state_dict_matching import Transfer, match
@@ -34,8 +34,11 @@ def init_from(net: Backbone, path: str | Path) -> str:
     """
     content = read_file(path)
     try:
-        external = None if is_ours(content) else read_external(content)
-        weights = external.weights if external else net_weights(check_ours(content, path))
+        external = None if is_ours(content) or net.wrapped else read_external(content)
+        if is_ours(content):
+            weights = net_weights(check_ours(content, path))
+        else:
+            weights = external.weights if external else _of_wrapped(net, content)
         transfer = match(weights, net.state_dict())
         if not transfer.loaded:
             raise ValueError("no weight has a name and shape of this network; is it another one?")
@@ -45,8 +48,15 @@ def init_from(net: Backbone, path: str | Path) -> str:
     if external:
         lines = [external.codebase.name, *_summary(transfer), *_notes(external, net)]
     else:
-        lines = [f"nlvideo {content['nlvideo']['version']}", *_summary(transfer)]
+        by = f"nlvideo {content['nlvideo']['version']}" if is_ours(content) else "the model's own names"
+        lines = [by, *_summary(transfer)]
     return "\n  ".join([f"init_from {path} ({lines[0]})", *lines[1:], *_hint(net, transfer)])
+
+
+def _of_wrapped(net: Backbone, content: Any) -> dict[str, Tensor]:
+    """Return the weights in a file of the library that a network's model is from, by our names."""
+    theirs, _ = unpack(content)
+    return {f"{net.wrapped}.{name}": weight for name, weight in theirs.items()}
 
 
 def _summary(transfer: Transfer) -> list[str]:
@@ -103,7 +113,7 @@ def _departures(conventions: dict[str, Any], settings: dict[str, Any]) -> list[s
 
 def _module(name: str) -> str:
     """Return the module of a parameter; for a block's, the block."""
-    block = re.match(r".*\.(after|branch)(?=\.)", name)
+    block = re.match(r".*\.(after|branch|inserted)(?=\.)", name)
     return block[0] if block else name.rpartition(".")[0]
 
 

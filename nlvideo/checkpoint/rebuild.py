@@ -5,16 +5,29 @@ with the paths of the classes that exist in nlvideo and in the modules that the 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from nlvideo.blocks import Block
-from nlvideo.models import Backbone, Head
+from nlvideo.checkpoint.trusted_builders import check_builder
+from nlvideo.models import AnyModel, Backbone, Head
 from nlvideo.user_modules import import_module
 
 SHOWN = 80  # characters of what a file says
 
-Classes = dict[str, type]
+
+@dataclass(frozen=True)
+class Classes:
+    """What a record may name.
+
+    Attributes:
+        by_name: backbones, blocks and heads, by path and by short name.
+        trusted_modules: modules of the user, whose models `AnyModel` may make.
+    """
+
+    by_name: dict[str, type]
+    trusted_modules: tuple[str, ...]
 
 
 def known_classes(trusted_modules: Sequence[str] = ()) -> Classes:
@@ -22,13 +35,13 @@ def known_classes(trusted_modules: Sequence[str] = ()) -> Classes:
     those of the modules that the user trusts, by path. These modules are imported."""
     for module in trusted_modules:
         import_module(module)
-    classes: Classes = {}
+    classes: dict[str, type] = {}
     for cls in _subclasses(Backbone, Block, Head):
         if _is_in(cls.__module__, ["nlvideo"]):
             classes[cls.__name__] = cls
         if _is_in(cls.__module__, ["nlvideo", *trusted_modules]):
             classes[f"{cls.__module__}.{cls.__qualname__}"] = cls
-    return classes
+    return Classes(classes, tuple(trusted_modules))
 
 
 def rebuild(node: Any, classes: Classes) -> Backbone:
@@ -77,14 +90,17 @@ def _factory(node: dict[str, Any], key: str, classes: Classes) -> partial:
         raise ValueError(f"{key}.class_path: expected a name, got {type(path).__name__}")
     if not isinstance(arguments, dict):
         raise ValueError(f"{key}.init_args: expected a mapping, got {type(arguments).__name__}")
-    if path not in classes:
+    if path not in classes.by_name:
         module = path.rpartition(".")[0][:SHOWN]
         how = f"if you trust the module, add --import {module}" if module else "nlvideo has none of that name"
         raise ValueError(
             f"{key} names {path[:SHOWN]!r}, which is no network, block or head of nlvideo; nothing of it was imported "
             f"({how}; in Python: nlvideo.load(.., trusted_modules=[..]))"
         )
-    return partial(classes[path], **{name: _value(item, f"{key}.{name}", classes) for name, item in arguments.items()})
+    cls = classes.by_name[path]
+    if issubclass(cls, AnyModel):
+        check_builder(arguments.get("model"), arguments.get("kwargs"), classes.trusted_modules)
+    return partial(cls, **{name: _value(item, f"{key}.{name}", classes) for name, item in arguments.items()})
 
 
 def _is_in(module: str, packages: Sequence[str]) -> bool:

@@ -61,7 +61,7 @@ class StageCost:
 
     Attributes:
         name: of the stage.
-        output: T, H, W; empty if the stage gives no map.
+        output: T, H, W; empty if the stage gives no map, or several.
         blocks: kinds of attention blocks in it, and how many of each.
         cost: of the stage.
     """
@@ -81,7 +81,12 @@ def count_cost(net: Backbone, clip: Clip, trained_crop: int | None = None) -> Co
         trained_crop: side of the training crop, to count a head that slides over a larger clip; see `Backbone.scores`.
     """
     forward = net if trained_crop is None else partial(net.scores, trained_crop=trained_crop)
-    return _count_macs(net, {"net": net}, clip, forward)["net"]
+    return _count_macs(net, {"net": net}, _video(clip), forward)["net"]
+
+
+def count_block(block: nn.Module, shape: Sequence[int]) -> Cost:
+    """Count one forward pass of a block on meta over a map of C, T, H, W; left in eval mode."""
+    return _count_macs(block, {"block": block}, torch.empty(1, *shape, device="meta"), block)["block"]
 
 
 def count_parts(net: Backbone, clip: Clip, batch: int) -> list[StageCost]:
@@ -95,22 +100,22 @@ def count_parts(net: Backbone, clip: Clip, batch: int) -> list[StageCost]:
     stages = net.stages()
     outputs: dict[str, tuple[int, ...]] = {}
 
-    def remember(name: str, module: nn.Module, args: tuple, output: Tensor) -> None:
-        outputs[name] = tuple(output.shape[2:])
+    def remember(name: str, module: nn.Module, args: tuple, output: Any) -> None:
+        outputs[name] = tuple(output.shape[2:]) if isinstance(output, Tensor) else ()
 
     with ExitStack() as hooks:
         for name, stage in stages.items():
             hooks.enter_context(stage.register_forward_hook(partial(remember, name)))
-        costs = _count_macs(net, stages, clip, net)
+        costs = _count_macs(net, stages, _video(clip), net)
     kept = _count_kept_bytes(net, stages, clip, batch)
     with explicit_forms():
         explicit = _count_kept_bytes(net, stages, clip, batch)
     return [
         StageCost(
             name,
-            outputs[name],
+            outputs.get(name, ()),
             Counter(type(block).__name__ for _, block in outermost_blocks(stage)),
-            costs[name] + Cost(kept_bytes=kept[name], explicit_bytes=explicit[name]),
+            costs[name] + Cost(kept_bytes=kept.get(name, 0), explicit_bytes=explicit.get(name, 0)),
         )
         for name, stage in stages.items()
     ]
@@ -122,14 +127,13 @@ def total(name: str, parts: Sequence[StageCost]) -> StageCost:
 
 
 def _count_macs(
-    net: nn.Module, stages: dict[str, nn.Module], clip: Clip, forward: Callable[[Tensor], Tensor]
+    net: nn.Module, stages: dict[str, nn.Module], x: Tensor, forward: Callable[[Tensor], Tensor]
 ) -> dict[str, Cost]:
     net.eval()
-    video = torch.empty(1, 3, *clip, device="meta")  # (B, 3, T, H, W)
     counts = []
     for form in (explicit_forms(), nullcontext()):
         with torch.no_grad(), form, FlopCounterMode(display=False, custom_mapping=dict.fromkeys(NORMS, _norm)) as mode:
-            forward(video)
+            forward(x)
         counts.append(mode.get_flop_counts())
     root = type(net).__name__
     paths = {module: f"{root}.{path}" if path else "Global" for path, module in net.named_modules()}
@@ -147,6 +151,10 @@ def _count_macs(
         )
         for name, stage in stages.items()
     }
+
+
+def _video(clip: Clip) -> Tensor:
+    return torch.empty(1, 3, *clip, device="meta")  # (B, 3, T, H, W)
 
 
 def _norm(x: torch.Size, *_: Any, **__: Any) -> int:

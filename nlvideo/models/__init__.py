@@ -1,5 +1,6 @@
 """Networks and where blocks stand in them."""
 
+from nlvideo.models.any_model import AnyModel
 from nlvideo.models.backbone import Backbone
 from nlvideo.models.head import DualAttentionHead, Head
 from nlvideo.models.insert import insert_blocks
@@ -8,6 +9,7 @@ from nlvideo.models.placement import Placement, resolve_placement
 from nlvideo.models.resnet3d import ResNet3d
 
 __all__ = [
+    "AnyModel",
     "Backbone",
     "DualAttentionHead",
     "Head",

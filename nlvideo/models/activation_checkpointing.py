@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
@@ -34,10 +35,15 @@ def activation_checkpoint_stages(net: Backbone, stages: Sequence[str]) -> None:
             module.forward = partial(_forward, module, module.forward)
 
 
-def _forward(module: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+def _forward(module: nn.Module, forward: Callable[..., Any], *args: Any) -> Any:
     if not module.training:
-        return forward(x)
-    return checkpoint(forward, x, use_reentrant=False, context_fn=lambda: (nullcontext(), _separate_statistics(module)))
+        return forward(*args)
+
+    def run(*args: Any) -> Any:
+        # Networks of several pathways may write into the list that they are given.
+        return forward(*(list(arg) if isinstance(arg, list) else arg for arg in args))
+
+    return checkpoint(run, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), _separate_statistics(module)))
 
 
 @contextmanager

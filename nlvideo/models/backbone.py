@@ -4,9 +4,15 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
+
+from nlvideo.models.inserts import Insert, named_inserts
+
+Normalisation = tuple[float | list[float], float | list[float]]  # mean and standard deviation, of R, G and B in [0, 1]
+GREY: Normalisation = (0.45, 0.225)
+FreezeBN = Literal["none", "statistics", "affine"]
 
 
 class Backbone(nn.Module):
@@ -23,6 +29,9 @@ class Backbone(nn.Module):
         init_args: the constructor arguments of the subclass (``locals()`` on its first line), with which a checkpoint
             builds the network again.
     """
+
+    slides = False  # whether `scores` takes a `trained_crop`
+    wrapped = ""  # name of the child that is a whole model of another library, whose checkpoints have no such prefix
 
     def __init__(self, num_classes: int, init_args: dict[str, Any]):
         super().__init__()
@@ -54,6 +63,20 @@ class Backbone(nn.Module):
         """
         return {}
 
+    def places(self, every: bool = False) -> dict[str, nn.Module]:
+        """Return the modules after which `after` can put a block, by the text that its ``at`` takes for them.
+
+        Args:
+            every: those inside of residual blocks too, if the network can have blocks there.
+        """
+        stages = self.residual_blocks().items()
+        return {f"{{{stage}: [{i}]}}": block for stage, blocks in stages for i, block in enumerate(blocks)}
+
+    @property
+    def inserts(self) -> dict[str, Insert]:
+        """The kinds of blocks that stand at such places, by name."""
+        return named_inserts(self._init_args.get("after", {}))
+
     def conv_norm_pairs(self) -> Mapping[type[nn.Module], Sequence[tuple[str, str]]]:
         """Return, for kinds of modules, the names of a convolution in it and of the batch norm behind.
 
@@ -61,6 +84,29 @@ class Backbone(nn.Module):
         Attention blocks and ``nn.Sequential`` need no entry.
         """
         return {}
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Mean and standard deviation of the pixels that the network takes, if the user gives no others."""
+        return GREY
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines that tell the user what was decided for them."""
+        return []
+
+    def check_views(self, frames: int, side: int, trained_crop: int | None = None) -> None:
+        """Raise ValueError if the network does not take square views of this size.
+
+        Args:
+            frames, side: of a view.
+            trained_crop: see `scores`.
+        """
+        if trained_crop is not None and not self.slides:
+            raise ValueError(
+                f"{type(self).__name__} has no head that slides, as the protocols nln, slowfast and full ask; choose "
+                "data.protocol mmaction or uniform"
+            )
 
     @property
     def has_frozen_statistics(self) -> bool:
@@ -82,11 +128,7 @@ class Backbone(nn.Module):
         Raises:
             ValueError: the network has no head that slides.
         """
-        if trained_crop is not None:
-            raise ValueError(
-                f"{type(self).__name__} has no head that slides, as the protocols nln, slowfast and full ask; choose "
-                "data.protocol mmaction or uniform"
-            )
+        Backbone.check_views(self, video.shape[2], video.shape[4], trained_crop)
         return self(video).float().softmax(dim=1)
 
 

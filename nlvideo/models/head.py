@@ -20,7 +20,7 @@ class Classifier(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         dtype = _at_least_float32(x)
         with without_autocast(x):
-            return F.linear(x.to(dtype), self.weight.to(dtype), self.bias.to(dtype))
+            return F.linear(x.to(dtype), self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype))
 
 
 def _at_least_float32(x: Tensor) -> torch.dtype:

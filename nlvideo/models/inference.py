@@ -37,7 +37,8 @@ def fold_norms(net: Backbone) -> None:
     freeze_batch_norms(net)
     for module, conv_name, norm_name in list(_conv_norm_pairs(net)):
         conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
-        if isinstance(conv, nn.Conv3d) and isinstance(norm, FrozenAffine):
+        # A block inserted after the convolution takes its output without the norm.
+        if isinstance(conv, nn.Conv3d) and isinstance(norm, FrozenAffine) and not list(conv.children()):
             bias = norm.bias if conv.bias is None else norm.weight * conv.bias + norm.bias
             conv.weight.data.mul_(norm.weight[:, None, None, None, None])
             conv.bias = nn.Parameter(bias.clone(), requires_grad=False)
@@ -47,7 +48,7 @@ def fold_norms(net: Backbone) -> None:
 def _conv_norm_pairs(net: Backbone) -> Iterator[tuple[nn.Module, str, str]]:
     of_net = net.conv_norm_pairs()
     for module in net.modules():
-        if type(module) is nn.Sequential:
+        if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
             pairs = pairwise(name for name, _ in module.named_children())
         elif isinstance(module, Block):
             pairs = module.conv_norm_pairs

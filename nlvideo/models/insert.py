@@ -3,10 +3,12 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from nlvideo.blocks import Block
+from nlvideo.models.dry_run import REFUSED, dry_run
+
+INSERTED = "inserted"  # name of a block below the module that it stands after
 
 # A batch of two for the dry run, by the model's first convolution: sequences, images, clips. On meta, size is free.
 DRY_RUN_SIZES = {nn.Conv1d: (256,), nn.Conv2d: (224, 224), nn.Conv3d: (16, 224, 224)}
@@ -40,18 +42,18 @@ def insert_blocks(
     if len(set(modules.values())) < len(modules):
         raise ValueError(f"insert_blocks: two of {', '.join(at)} are the same place; name it once")
     factories = [path for path, block in at.items() if not isinstance(block, nn.Module)]
-    channels = _dry_run(model, {path: modules[path] for path in factories}, input_shape) if factories else {}
+    channels = _channels_of(model, {path: modules[path] for path in factories}, input_shape) if factories else {}
     like = next(model.parameters())
     for path, module in modules.items():
         block = at[path](channels[path]) if path in channels else at[path]
         block.to(like.device, like.dtype).train(module.training)
-        module.inserted = block
+        module.add_module(INSERTED, block)
         module.register_forward_hook(_run_inserted)
     return model
 
 
 def _run_inserted(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-    return module.inserted(output)
+    return module.get_submodule(INSERTED)(output)
 
 
 def _module_at(model: nn.Module, path: str) -> nn.Module:
@@ -62,7 +64,7 @@ def _module_at(model: nn.Module, path: str) -> nn.Module:
     module = modules[path]
     while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         module = module[-1]
-    if "inserted" in dict(module.named_children()):
+    if INSERTED in dict(module.named_children()):
         raise ValueError(f"insert_blocks: {path!r} has a block already; choose another module")
     if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
         raise ValueError(
@@ -72,29 +74,18 @@ def _module_at(model: nn.Module, path: str) -> nn.Module:
     return module
 
 
-def _dry_run(model: nn.Module, modules: dict[str, nn.Module], input_shape: Sequence[int] | None) -> dict[str, int]:
-    """Return the number of output channels of each module, from a run with weights and input on meta."""
+def _channels_of(model: nn.Module, paths: dict[str, nn.Module], input_shape: Sequence[int] | None) -> dict[str, int]:
+    """Return the number of output channels of each module, from a dry run."""
     shape = _guess_input_shape(model) if input_shape is None else tuple(input_shape)
-    outputs: dict[str, list] = {path: [] for path in modules}
-    hooks = [
-        module.register_forward_hook(lambda module, args, output, path=path: outputs[path].append(output))
-        for path, module in modules.items()
-    ]
-    weights = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    on_meta = {name: weight.to("meta") for name, weight in weights.items()}
-    example = torch.empty(shape, device="meta", dtype=next(model.parameters()).dtype)
     try:
-        with torch.no_grad():
-            torch.func.functional_call(model, on_meta, (example,))
-    except (RuntimeError, ValueError, NotImplementedError) as error:
+        outputs = dry_run(model, shape)
+    except REFUSED as error:
         raise ValueError(
             f"insert_blocks: a dry run with an input of {list(shape)} fails ({str(error).splitlines()[0]}); give "
             "input_shape, or blocks that are made already, as in {'layer3.1': NonLocal(256)}"
         ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {path: _channels(path, each) for path, each in outputs.items()}
+    names = {module: path for path, module in model.named_modules()}
+    return {path: _channels(path, outputs.get(names[module], [])) for path, module in paths.items()}
 
 
 def _guess_input_shape(model: nn.Module) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from torch import nn
 
 from nlvideo.blocks import Block
 from nlvideo.models.backbone import Backbone
+from nlvideo.models.insert import INSERTED
 
 
 def placed_blocks(net: Backbone) -> dict[str, dict[str, list[int]]]:
@@ -23,7 +24,8 @@ def placed_blocks(net: Backbone) -> dict[str, dict[str, list[int]]]:
                 if stage not in residual_blocks:
                     found.setdefault(kind, {}).setdefault(stage, [])
                     continue
-                kind += "" if path in ("", "after") else f" at {path}"
+                is_behind = path in ("", "after") or path.endswith(INSERTED)
+                kind += "" if is_behind else f" at {path}"
                 found.setdefault(kind, {}).setdefault(stage, []).append(index)
     return found
 
@@ -41,15 +43,19 @@ def place_names(net: nn.Module, paths: Iterable[str]) -> dict[str, str]:
     """Return module paths of blocks by the names of their places, such as res4.1.
 
     A second block of a residual block has its place in the name too: res4.1.branch. A block outside of residual blocks
-    is named by its path.
+    is named by its path, an inserted one by that of the module before it.
     """
+    wrapped = f"{net.wrapped}." if isinstance(net, Backbone) and net.wrapped else ""
     stages = net.residual_blocks() if isinstance(net, Backbone) else {}
     places = {module: f"{stage}.{i}" for stage, blocks in stages.items() for i, module in enumerate(blocks)}
     names: dict[str, str] = {}
     for path in paths:
         parents = [path.rsplit(".", n)[0] for n in range(path.count(".") + 1)]
         parent = next((each for each in parents if net.get_submodule(each) in places), None)
-        name = path if parent is None else places[net.get_submodule(parent)]
+        if parent is None:
+            name = path.removeprefix(wrapped).replace(f".{INSERTED}", "")
+        else:
+            name = places[net.get_submodule(parent)]
         if name in names:
             name += path.removeprefix(parent or "")
         names[name] = path

@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-Placement = str | dict[str, int | list[int]]
+# ResNet3d takes presets and stages; for those of other models see `nlvideo.models.module_paths`.
+Placement = str | list[str] | dict[str, int | list[int] | str | list[str]]
 
 STAGES = ("res2", "res3", "res4", "res5")
 
@@ -53,18 +54,27 @@ def resolve_placement(at: Placement, depths: Sequence[int]) -> dict[str, list[in
                 f"placement {at!r}: expected {', '.join([*PRESETS, 'all'])}, or a mapping such as "
                 f"{{res3: 2, res4: [1, 3]}}{hint}"
             )
+    if isinstance(at, list):
+        raise ValueError(f"placement {at}: expected stages and indices such as {{res3: 2, res4: [1, 3]}}, not a list")
     num_blocks = dict(zip(STAGES, depths, strict=True))
     placement = {}
     for stage, where in at.items():
         if stage not in num_blocks:
             raise ValueError(f"placement {at}: no stage {stage!r}; the stages are {', '.join(STAGES)}")
-        indices = _resolve_stage(stage, where, num_blocks[stage])
+        indices = resolve_indices(stage, where, num_blocks[stage])
         if indices:
             placement[stage] = indices
     return dict(sorted(placement.items()))
 
 
-def _resolve_stage(stage: str, where: int | list[int], num_blocks: int) -> list[int]:
+def resolve_indices(stage: str, where: int | list[int], num_blocks: int) -> list[int]:
+    """Return sorted indices of the blocks of a stage: of a count, spread evenly, or of a list.
+
+    Raises:
+        ValueError: see `resolve_placement`.
+    """
+    if isinstance(where, str) or (isinstance(where, list) and not all(isinstance(index, int) for index in where)):
+        raise ValueError(f"placement {stage}: expected a count or a list of indices, got {where!r}")
     if isinstance(where, int):
         if not 0 <= where <= num_blocks:
             raise ValueError(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nlvideo.blocks import SqueezeExcite
 from nlvideo.blocks.base import check_choice
-from nlvideo.models.backbone import Backbone
+from nlvideo.models.backbone import Backbone, FreezeBN
 from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
 from nlvideo.models.head import Head
 from nlvideo.models.inserts import Insert, as_insert, named_inserts
@@ -24,7 +24,6 @@ from nlvideo.models.residual import Arch, BasicBranch, Residual, ResidualBlock
 
 TemporalStride = Literal[1, 4]
 Pool1 = Literal["padded", "unpadded"]
-FreezeBN = Literal["none", "statistics", "affine"]
 Position = Literal["standard", "pre", "post", "identity"]
 
 DEPTHS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3]}
@@ -69,6 +68,8 @@ class ResNet3d(Backbone):
     Raises:
         ValueError: an unknown arch, temporal_stride, residual or depth, or an impossible placement.
     """
+
+    slides = True
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
+from nlvideo.data.module import VideoData
+from nlvideo.models import Backbone
 from nlvideo.training.optim import Schedule
 
 SHORT_EPOCH = 10  # batches: fewer make more epoch than training
@@ -21,6 +23,12 @@ def check_strategy(strategy: Any) -> None:
             f"trainer.strategy {strategy}: not supported; use ddp: the largest network here takes less than 1 GB with "
             "gradients and optimizer"
         )
+
+
+def check_views(net: Backbone, data: VideoData, split: str) -> None:
+    """Raise ValueError if a network does not take the views by which a split is judged."""
+    for view in data.views(split).values():
+        net.check_views(data.clip_sampling.num_frames, view.crop or data.crop_size, view.trained_crop)
 
 
 def check_training(trainer: Trainer, task: LightningModule) -> None:
