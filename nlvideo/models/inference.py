@@ -36,7 +36,8 @@ def fold_norms(net: Backbone) -> None:
     """
     freeze_batch_norms(net)
     for module, conv_name, norm_name in list(_conv_norm_pairs(net)):
-        conv, norm = module.get_submodule(conv_name), module.get_submodule(norm_name)
+        children = dict(module.named_children())  # a shortcut may have neither
+        conv, norm = children.get(conv_name), children.get(norm_name)
         # A block inserted after the convolution takes its output without the norm.
         if isinstance(conv, nn.Conv3d) and isinstance(norm, FrozenAffine) and not list(conv.children()):
             bias = norm.bias if conv.bias is None else norm.weight * conv.bias + norm.bias
