@@ -32,6 +32,7 @@ COMMANDS = {
     "ablate": Command(
         "nlvideo.ablate_cli", "compare variants", "-c configs/demo.yaml --set 'model.net.after.at=none,nl1' -o runs/at"
     ),
+    "report": Command("nlvideo.report_cli", "one page to look at", "runs/nl -o report.html"),
     "attend": Command("nlvideo.attend_cli", "attention maps", "video.mp4 --ckpt_path runs/nl/last.ckpt -o maps"),
     "attention-stats": Command(
         "nlvideo.attention_stats_cli",

@@ -38,6 +38,10 @@ ALLOWED = {
         *("nlvideo.evaluation", "nlvideo.console", "nlvideo.environment", "nlvideo.files", "nlvideo.figure"),
         "nlvideo.exit_codes",
     },
+    "report": {
+        *("numpy", "pandas", "bokeh", "jinja2", "markupsafe", "matplotlib", "PIL", "yaml", "nlvideo.ablation.tables"),
+        *("nlvideo.analysis", "nlvideo.checkpoint", "nlvideo.data", "nlvideo.evaluation", "nlvideo.models"),
+    },
     "visitors": {"numpy", "matplotlib", "nlvideo.data.prepare"},
 }
 

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup.sh
+bash tools/browser.sh
 # Threads that spin while they wait slow the decoding processes beside them.
 export OMP_WAIT_POLICY=PASSIVE
 # One process for each core, up to four, and one thread in each: two threads are slower than two processes here.

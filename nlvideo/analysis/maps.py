@@ -187,10 +187,15 @@ def choose_blocks(net: nn.Module, blocks: Sequence[str] | None) -> dict[str, str
     return {name: names[name] for name in blocks or names}
 
 
+def attention_blocks(net: nn.Module) -> dict[str, str]:
+    """Return the module paths of the blocks that have attention maps, by name."""
+    names = block_names(net)
+    return {name: path for name, path in names.items() if overrides(net.get_submodule(path), WEIGHTS[0])}
+
+
 def _chosen(net: nn.Module, blocks: Sequence[str] | None) -> dict[str, str]:
     """Return the module paths of the blocks with attention maps that were asked for, by name."""
-    names = block_names(net)
-    found = {name: path for name, path in names.items() if overrides(net.get_submodule(path), WEIGHTS[0])}
+    found = attention_blocks(net)
     if not found:
         raise ValueError("the network has no block with attention maps: no NonLocal and no PositionAttention")
     unknown = [name for name in blocks or () if name not in found]
