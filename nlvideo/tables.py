@@ -5,17 +5,16 @@ from rich.table import Table
 
 
 def rich_table(frame: pd.DataFrame, *, title: str | None = None, numbers: bool = False) -> Table:
-    """Return a table for the terminal; the first column is not wrapped.
+    """Return a table for the terminal. Cells of all columns but the first are wrapped if it is too narrow.
 
     Args:
         frame: of str.
         title: above the table.
-        numbers: all columns but the first are numbers: to the right, and not wrapped.
+        numbers: all columns but the first are numbers, to the right.
     """
     table = Table(title=title)
     for i, name in enumerate(frame.columns):
-        right = numbers and i > 0
-        table.add_column(name, justify="right" if right else "left", no_wrap=numbers or i == 0)
+        table.add_column(name, justify="right" if numbers and i else "left", no_wrap=i == 0)
     for row in frame.itertuples(index=False):
         table.add_row(*row)
     return table

@@ -14,6 +14,7 @@ from nlvideo.ablation.runs import is_finished
 from nlvideo.evaluation.seeds import Difference, spread_range
 
 NONE = "–"
+COMPARED = ("Δ top-1 [95 %]", "p (Holm)", "P(better)", "seeds for 1 %")  # columns, that compare with the baseline
 NUM_TOP5 = 5  # with no more classes, everything is among the five best
 # Beyond what pandas escapes: LaTeX's own signs, and a bracket, which a line's end would take for its argument.
 LATEX = str.maketrans({"×": r"$\times$", "±": r"$\pm$", "Δ": r"$\Delta$", "−": "$-$", "–": "--", "[": "{[}"})
@@ -53,13 +54,13 @@ def cells(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
     columns |= {title: [_accuracy(result, metric) for result in results] for title, metric in accuracies.items()}
     columns["params"] = [f"{_three_digits(its.params / 1e6)} M ({its.params_ratio:.2f}×)" for its in results]
     columns["GMACs"] = [f"{_three_digits(its.gmacs)} ({its.gmacs_ratio:.2f}×)" for its in results]
-    columns["Δ top-1 [95 %]"] = [_difference(result) for result in results]
+    columns[COMPARED[0]] = [_difference(result) for result in results]
     compared = [result.difference for result in results]
     if any(compared):
-        columns["p (Holm)"] = [NONE if its is None else p_text(its.p_holm) for its in compared]
-        columns["P(better)"] = [NONE if its is None else f"{its.better:.2f}" for its in compared]
+        columns[COMPARED[1]] = [NONE if its is None else p_text(its.p_holm) for its in compared]
+        columns[COMPARED[2]] = [NONE if its is None else _share(its.better) for its in compared]
     if any(its and its.seeds_needed for its in compared):
-        columns["seeds for 1 %"] = [str(its.seeds_needed) if its and its.seeds_needed else NONE for its in compared]
+        columns[COMPARED[3]] = [str(its.seeds_needed) if its and its.seeds_needed else NONE for its in compared]
     if any(result.published for result in results):
         columns["published"] = [" / ".join(f"{each:.1f}" for each in result.published or ()) for result in results]
     columns["time"] = [NONE if result.seconds is None else duration(result.seconds) for result in results]
@@ -85,6 +86,10 @@ def _difference(result: Result) -> str:
 
 def p_text(p: float) -> str:
     return f"{p:.2g}" if p >= 0.001 else "< 0.001"
+
+
+def _share(probability: float) -> str:
+    return "< 0.01" if probability < 0.005 else "> 0.99" if probability >= 0.995 else f"{probability:.2f}"
 
 
 def _three_digits(value: float) -> str:
@@ -122,20 +127,19 @@ def statistics_notes(baseline: str, compared: Sequence[Difference]) -> list[str]
     """Return what the columns from Δ on mean, and what they do not know."""
     if not compared:
         return []
-    fewest = min(its.num_seeds for its in compared)
-    over = "the videos" if fewest == 1 else "seeds and videos"
+    fewest, most = (end(its.num_seeds for its in compared) for end in (min, max))
     holds = f"p: of no difference, Holm's correction for {len(compared)} {'row' if len(compared) == 1 else 'rows'}"
     found = [
-        f"Δ: to {baseline!r}, on the same videos and seeds, with its 95 % interval over {over}. {holds}. "
-        "P(better): probability that one training scores higher than one of the baseline."
+        f"Δ: to {baseline!r}, on the same {'seeds and ' if most > 1 else ''}videos, over which its 95 % interval is. "
+        f"{holds}. P(better): probability that one training scores higher than one of the baseline."
     ]
     if fewest == 1:
+        which = "With one seed" if most == 1 else "In rows of one seed"
         found.append(
-            "With one seed the interval, p and P(better) are of the videos alone and know nothing of seeds: another "
-            "seed may change any of them. --seeds 0,1,2 says how much."
+            f"{which} the interval, p and P(better) are of the videos alone and "
+            "know nothing of seeds: another seed may change any of them. --seeds 0,1,2 says how much."
         )
     if any(its.seeds_needed for its in compared):
-        most = max(its.num_seeds for its in compared)
         low, high = spread_range(most)
         found.append(
             "Seeds for 1 %: so many find a difference of one point on these videos with probability 80 %, by "
@@ -145,10 +149,17 @@ def statistics_notes(baseline: str, compared: Sequence[Difference]) -> list[str]
 
 
 def rich_table(plan: Plan, results: Sequence[Result]) -> Group:
-    table = tables.rich_table(cells(plan, results), numbers=True)
-    for row, result in zip(table.rows, results, strict=True):
-        row.end_section = result.variant == plan.sweep.baseline
-    return Group(f"{plan.sweep.name}: {plan.sweep.about}", table, "\n".join(notes(plan, results)))
+    """Return the table for the terminal, in two parts: each variant, and its difference to the baseline."""
+    frame = cells(plan, results)
+    compared = [name for name in frame if name in COMPARED]
+    parts = [frame.drop(columns=compared), frame[[frame.columns[0], *compared]]]
+    shown = [
+        tables.rich_table(part, numbers=True) for part in parts[: 2 if any(its.difference for its in results) else 1]
+    ]
+    for table in shown:
+        for row, result in zip(table.rows, results, strict=True):
+            row.end_section = result.variant == plan.sweep.baseline
+    return Group(f"{plan.sweep.name}: {plan.sweep.about}", *shown, "\n".join(notes(plan, results)))
 
 
 def markdown(plan: Plan, results: Sequence[Result]) -> str:
