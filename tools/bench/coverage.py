@@ -70,15 +70,17 @@ def over_videos(gained: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pigeonhole(gained: np.ndarray, num_samples: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """Return the percentile intervals of a bootstrap that draws seeds and, independently, videos (Owen 2007)."""
-    rng, bounds = np.random.default_rng(0), []
-    _, num_seeds, num_videos = gained.shape
-    for values in gained.astype(np.float32):
-        seeds = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_samples)
-        videos = rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=num_samples)
-        means = ((seeds @ values) * videos).sum(axis=1) / (num_seeds * num_videos)
-        bounds.append(np.percentile(means, [2.5, 97.5]))
-    low, high = np.transpose(bounds)
+    """Return the percentile intervals of a bootstrap that draws seeds and, independently, videos (Owen 2007).
+
+    The draws are the same for all sweeps.
+    """
+    rng = np.random.default_rng(0)
+    num_sweeps, num_seeds, num_videos = gained.shape
+    of_seeds = rng.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), size=num_samples) / num_seeds
+    of_videos = rng.multinomial(num_videos, np.full(num_videos, 1 / num_videos), size=num_samples) / num_videos
+    by_seed = of_videos.astype(np.float32) @ gained.reshape(-1, num_videos).T.astype(np.float32)  # (samples, R S)
+    means = np.einsum("brs,bs->br", by_seed.reshape(num_samples, num_sweeps, num_seeds), of_seeds)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
     return low, high
 
 
