@@ -3,6 +3,7 @@ nlvideo.blocks is tested here without being named here."""
 
 import inspect
 import json
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -27,7 +28,6 @@ VARIANTS = {
         for pairwise in ("gaussian", "dot_product", "concatenation")  # the fourth is the default
     },
     "time": partial(NonLocal, domain="time", subsample=False, init_scale=1.0),
-    "temporal groups": partial(NonLocal, temporal_groups=2, init_scale=1.0),
 }
 
 
@@ -39,6 +39,20 @@ def prepared(net):
     net.class_names = ["no", "yes"]
     net.preprocessing = {"clip_frames": 8, "frame_interval": 8, "crop_size": 64, "mean": 0.45, "std": 0.225}
     return net.eval()
+
+
+class SideBySide(nn.Module):
+    """Blocks that see the same clip: one graph for all of them, which takes a fifth of the time of one for each."""
+
+    def __init__(self, made: dict[str, Callable[[int], nn.Module]]):
+        super().__init__()
+        self.stem, self.pool = nn.Conv3d(3, CHANNELS, 1), nn.AvgPool3d((1, 2, 2))
+        self.blocks = nn.ModuleDict({name: block(CHANNELS) for name, block in made.items()})
+
+    def forward(self, video: torch.Tensor) -> torch.Tensor:
+        features = self.stem(video)
+        outputs = [self.pool(block(features)).flatten(1) for block in self.blocks.values()]
+        return torch.stack(outputs, dim=1)  # [B, blocks, C x T x positions]
 
 
 def check(net, folder, sizes):
@@ -55,13 +69,15 @@ def check(net, folder, sizes):
         torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", [*ALL_BLOCKS, *VARIANTS])
-def test_every_block_and_pairwise_function(name, tmp_path):
+def test_every_block_and_pairwise_function(tmp_path):
     torch.manual_seed(0)
-    block = {**ALL_BLOCKS, **VARIANTS}[name](CHANNELS)
-    net = prepared(nn.Sequential(nn.Conv3d(3, CHANNELS, 1), block, nn.AvgPool3d((1, 2, 2)), nn.Flatten(2)))
-    frames = 8 if name == "temporal groups" else 5
-    check(net, tmp_path, [(1, 3, 8, 12, 12), (3, 3, frames, 10, 15)])
+    check(prepared(SideBySide({**ALL_BLOCKS, **VARIANTS})), tmp_path, [(1, 3, 8, 12, 12), (3, 3, 5, 10, 15)])
+
+
+def test_temporal_groups_fix_the_number_of_frames(tmp_path):
+    torch.manual_seed(0)
+    net = prepared(SideBySide({"groups": partial(NonLocal, temporal_groups=2, init_scale=1.0)}))
+    check(net, tmp_path, [(1, 3, 8, 12, 12), (3, 3, 8, 10, 15)])
 
 
 def test_a_whole_network(tmp_path):

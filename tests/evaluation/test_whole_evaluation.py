@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +13,10 @@ import pytest
 import torch
 
 from nlvideo.__main__ import main
+from nlvideo.evaluation import progress
+from nlvideo.evaluation.multi_view import VideoScores
 from nlvideo.evaluation.predictions import read_predictions
+from nlvideo.task import VideoClassifier
 from tests.distributed import start_nlvideo
 
 
@@ -38,9 +39,17 @@ def results(folder: Path) -> dict:
     return {key: found.get(key) for key in keys}
 
 
-def in_a_process(code: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+def killed_in_the_third_batch() -> None:
+    """In the process of a test, which notes its progress after each batch."""
+    progress.SECONDS = 0
+    step = VideoClassifier.test_step
+
+    def killed(self, videos, number):
+        if number == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        step(self, videos, number)
+
+    VideoClassifier.test_step = killed
 
 
 def test_the_predictions_file_holds_the_logged_results(tested, one_thread):
@@ -67,11 +76,10 @@ def test_two_processes_give_the_same_scores_also_of_a_test_that_one_began(tested
     assert len(files) == 5
     expected, alone = results(tested), [read_predictions(file) for file in files]
     table = (tested / "variants.csv").read_text()
-    options = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp_fork"]
 
     def test_together(*more: str) -> None:
-        done = in_a_process(f"from nlvideo.__main__ import main\nexit(main({[*given, *options, *more]}))")
-        assert done.returncode == 0, done.stderr
+        job = start_nlvideo([*given, "--trainer.devices=2", "--trainer.strategy=ddp_fork", *more])
+        assert job.wait() == [0], job.output()
         assert results(tested) == expected
         assert (tested / "variants.csv").read_text() == table
         for file, before in zip(files, alone, strict=True):
@@ -80,7 +88,7 @@ def test_two_processes_give_the_same_scores_also_of_a_test_that_one_began(tested
             np.testing.assert_array_equal(together.scores, before.scores)
 
     test_together()
-    assert in_a_process(KILLED.format(arguments=given)).returncode == -signal.SIGKILL
+    assert start_nlvideo(given, before=killed_in_the_third_batch).wait() == [-signal.SIGKILL]
     for other in (arguments(tested), [*given, "reversed"], [*given, "--seed_everything=1"]):
         assert main([*other, "--resume"]) == 1
         assert "with other settings (variants)" in capsys.readouterr().err
@@ -154,22 +162,6 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_anything_is_scored(t
     assert (tmp_path / "writable" / "test.json").is_file()
 
 
-KILLED = """
-import os, signal
-from nlvideo import task
-from nlvideo.evaluation import progress
-from nlvideo.__main__ import main
-progress.SECONDS = 0
-step = task.VideoClassifier.test_step
-def killed(self, videos, number):
-    if number == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-    step(self, videos, number)
-task.VideoClassifier.test_step = killed
-main({arguments})
-"""
-
-
 @contextmanager
 def replaced_by_another(checkpoint: Path):
     """The same file with other weights, which another training may leave under the same name."""
@@ -183,14 +175,12 @@ def replaced_by_another(checkpoint: Path):
 
 
 def test_a_killed_test_goes_on_and_ends_with_the_same_numbers(tested, one_thread, monkeypatch, capsys):
-    from nlvideo.evaluation.multi_view import VideoScores
-
     assert main(arguments(tested)) == 0
     expected, undisturbed = results(tested), read_predictions(tested / "predictions.parquet")
     for name in ("test.json", "predictions.parquet"):
         (tested / name).unlink()
 
-    assert in_a_process(KILLED.format(arguments=arguments(tested))).returncode == -signal.SIGKILL
+    assert start_nlvideo(arguments(tested), before=killed_in_the_third_batch).wait() == [-signal.SIGKILL]
     assert not (tested / "test.json").exists()
 
     assert main([*arguments(tested), "--resume", "--data.num_clips=3"]) == 1
