@@ -17,10 +17,6 @@ class AttentionStatsCLI(VideoCLI):
     def __init__(self, args: list[str]):
         super().__init__(["test", *args])
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        return {"test": VideoCLI.subcommands()["test"]}
-
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         super().add_arguments_to_parser(parser)
         add_options(parser, STATS_OPTIONS)

@@ -11,14 +11,6 @@ from nlvideo.cli import VideoCLI
 from nlvideo.user_modules import search_working_directory
 
 
-class _FitOnly(VideoCLI):
-    """The parser of fit alone, which is made in half the time."""
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        return {"fit": VideoCLI.subcommands()["fit"]}
-
-
 def configuration(arguments: Sequence[str]) -> dict[str, Any]:
     """Return all settings of ``nlvideo fit`` with these arguments, defaults included, as in config.yaml.
 
@@ -29,7 +21,7 @@ def configuration(arguments: Sequence[str]) -> dict[str, Any]:
     shown, refused = io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(shown), redirect_stderr(refused):
-            _FitOnly(["fit", *arguments, "--print_config"])
+            VideoCLI(["fit", *arguments, "--print_config"])
     except SystemExit as stop:
         if stop.code:
             reason = refused.getvalue().strip().rpartition("nlvideo: ")[2]

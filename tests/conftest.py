@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nlvideo.__main__ import main
 from nlvideo.data.prepare.encode import write_video
+from nlvideo.training import run_folder
 from nlvideo.visitors.dataset import make_visitors
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +31,24 @@ TINY = [
     "--data.num_clips=3",
     "--trainer.log_every_n_steps=1",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawing():
+    """The function that draws a run's curves, for who wants to see them. What takes longer than a short training is
+    left out of the others: curves, and counting a network's costs more than once."""
+    draw, count, tables = run_folder.plot_curves, run_folder.stage_table, {}
+
+    def counted_once(spec):
+        network = repr((spec.net.config(), spec.clip, spec.batch))
+        if network not in tables:
+            tables[network] = count(spec)
+        return tables[network]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "stage_table", counted_once)
+        patch.setattr(run_folder, "plot_curves", lambda metrics, curves: None)
+        yield draw
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +75,14 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, tiny) -> Path:
-    """Folder of a run of two epochs, one of them after a resume."""
+def trained(tmp_path_factory, tiny, drawing) -> Path:
+    """Folder of a run of two epochs, one of them after a resume. Its curves are drawn."""
     runs = tmp_path_factory.mktemp("runs")
     base = ["fit", *tiny, f"--runs_dir={runs}", "--name=nl"]
     assert main([*base, "--trainer.max_epochs=1"]) == 0
-    assert main([*base, "--trainer.max_epochs=2", f"--ckpt_path={runs / 'nl' / 'last.ckpt'}"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "plot_curves", drawing)
+        assert main([*base, "--trainer.max_epochs=2", f"--ckpt_path={runs / 'nl' / 'last.ckpt'}"]) == 0
     return runs / "nl"
 
 

@@ -58,7 +58,6 @@ def test_each_step_takes_the_mean_gradient_of_its_batches(tiny, tmp_path, monkey
         compared.append(len(batches))
         batches.clear()
 
-    monkeypatch.setattr("nlvideo.training.run_folder.stage_table", lambda job: "costs")
     monkeypatch.setattr(VideoClassifier, "training_step", training_step)
     monkeypatch.setattr(VideoClassifier, "on_before_optimizer_step", on_before_optimizer_step, raising=False)
     options = ["--trainer.accumulate_grad_batches=2", "--model.label_smoothing=0.3", "--trainer.max_epochs=1"]

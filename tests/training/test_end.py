@@ -15,9 +15,8 @@ from tests.training.test_resume import SMALLER
 
 
 @pytest.fixture
-def fit(tiny, tmp_path, monkeypatch):
+def fit(tiny, tmp_path):
     """fit(*options) of epochs of 3 steps: the run's folder."""
-    monkeypatch.setattr("nlvideo.training.run_folder.stage_table", lambda job: "costs")
 
     def run(*options: str):
         assert main(["fit", *tiny, *SMALLER, f"--runs_dir={tmp_path}", "--name=run", *options]) == 0

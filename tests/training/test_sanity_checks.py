@@ -26,9 +26,8 @@ from tests.training.test_resume import SMALLER, without_table
 
 
 @pytest.fixture
-def fit(tiny, tmp_path, monkeypatch, capsys):
+def fit(tiny, tmp_path, capsys):
     """fit(*options) of a run of 3 steps: the exit status and the last line on stderr."""
-    monkeypatch.setattr("nlvideo.training.run_folder.stage_table", lambda job: "costs")
 
     def run(*options: str) -> tuple[int, str]:
         length = ["--trainer.max_epochs=1", "--trainer.limit_val_batches=0"]

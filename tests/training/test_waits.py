@@ -41,7 +41,6 @@ def follow(monkeypatch, call) -> None:
 
 
 def test_no_number_is_read_in_steps_that_are_not_logged(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("nlvideo.training.run_folder.stage_table", lambda job: "costs")
     monkeypatch.setattr(Failures, "check", lambda self: None)  # in memory that the host shares with its readers
     monkeypatch.setattr(Failures, "in_epoch", 0)
     reads = ReadsOfNumbers()
@@ -54,7 +53,6 @@ def test_no_number_is_read_in_steps_that_are_not_logged(tiny, tmp_path, monkeypa
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_training_step_does_not_synchronize(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr("nlvideo.training.run_folder.stage_table", lambda job: "costs")
     # The first step initialises cuDNN and the optimizer's state.
     follow(
         monkeypatch, lambda step: torch.cuda.set_sync_debug_mode("error" if step and step not in LOGGED else "default")
