@@ -41,8 +41,9 @@ def _list() -> None:
         elsewhere = f" on {recipe.data}" if recipe.data not in ("", "Kinetics-400") else ""
         table.add_row(recipe.name, recipe.about, recipe.params, recipe.gmacs, recipe.published + elsewhere)
     table.caption = (
-        "GMACs: of one clip at 224. Published: on Kinetics-400, 10 clips x 3 crops, unless it says another. None was "
-        "trained here; each recipe's head names its source."
+        "GMACs: of one clip at 224 (torchvision: R3D, MC3, R(2+1)D at 112; X3D at 160). Published: on Kinetics-400, "
+        "10 clips x 3 crops (torchvision's: fewer), unless it says another. None was trained here; each recipe's head "
+        "names its source."
     )
     console().print(table)
     sweeps = sorted(file.relative_to(FOLDER).with_suffix("").as_posix() for file in (FOLDER / SWEEPS).rglob("*.yaml"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nlvideo.configuration import configuration
 from nlvideo.console import console
-from nlvideo.cost.tables import NetworkSpec, comparison_table, published_table, stage_table
+from nlvideo.cost.tables import NetworkSpec, comparison_table, published_tables, stage_table
 from nlvideo.exit_codes import script
 
 
@@ -34,7 +34,7 @@ def main() -> None:
     if bool(options.config) == options.paper:
         parser.error("give a recipe (-c), or --paper")
     if options.paper:
-        tables = [published_table()]
+        tables = published_tables()
     else:
         config = [argument for path in options.config for argument in ("-c", path)]
         networks = {Path(options.config[-1]).stem: NetworkSpec.of(configuration([*config, *overrides]))}

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from nlvideo.checkpoint import build
 from nlvideo.cost.count import Cost, StageCost, count_parts, total
-from nlvideo.cost.published import REFERENCE_COSTS
+from nlvideo.cost.published import REFERENCE_COSTS, ReferenceCost
+from nlvideo.cost.published_libraries import LIBRARY_COSTS, LibraryCost
 from nlvideo.models import Backbone
 
 NUMBERS = ("params M", "GMACs", "computed", "GiB", "explicit")
@@ -73,10 +74,20 @@ def comparison_table(specs: dict[str, NetworkSpec]) -> Table:
     return table
 
 
-def published_table() -> Table:
-    """Return our counts beside the published ones; see `nlvideo.cost.published`."""
-    lines = Table("network", "params M", "published", "GMACs", "published", "off by", title="Reference architectures")
-    for line in REFERENCE_COSTS:
+def published_tables() -> list[Table]:
+    """Return our counts beside the published ones; see `nlvideo.cost.published` and `published_libraries`."""
+    libraries = _published("Networks of torchvision and pytorchvideo", LIBRARY_COSTS)
+    libraries.caption = (
+        "In the source's convention: torchvision, Slow 8x8 and SlowFast 8x8 count no batch norms, the other lines five "
+        "multiply-adds for each output of one. Everywhere else nlvideo counts two, as fvcore does in eval mode."
+    )
+    libraries.caption_justify = "left"
+    return [_published("Reference architectures", REFERENCE_COSTS), libraries]
+
+
+def _published(title: str, costs: Sequence[ReferenceCost | LibraryCost]) -> Table:
+    lines = Table("network", "params M", "published", "GMACs", "published", "off by", title=title)
+    for line in costs:
         gmacs, params = line.count()
         published = "" if line.params is None else f"{line.params:.2f}"
         off = f"{100 * (gmacs / line.gmacs - 1):+.2f} %"

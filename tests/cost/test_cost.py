@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import flop_registry
+from torchvision.models import get_model_weights
 
 from nlvideo.blocks import NonLocal, PositionAttention, SqueezeExcite
 from nlvideo.cost.count import count_cost, count_parts, total
 from nlvideo.cost.published import REFERENCE_COSTS, ReferenceCost
+from nlvideo.cost.published_libraries import LIBRARY_COSTS
 from nlvideo.cost.tables import NetworkSpec, stage_table
 from nlvideo.models import Backbone, DualAttentionHead, Insert, ResNet3d
 from nlvideo.ops import PAIRWISE
@@ -26,6 +28,23 @@ def test_published_sizes(line):
     gmacs, params = line.count()
     assert round(gmacs, 2) == line.gmacs
     assert line.params in (None, round(params, 2))
+
+
+@pytest.mark.parametrize("line", LIBRARY_COSTS, ids=lambda line: line.name)
+def test_published_sizes_of_libraries(line):
+    """To the last digit that the source gives, and in the documentation."""
+    gmacs, params = line.count()
+    assert round(gmacs, len(str(line.gmacs).partition(".")[2])) == line.gmacs
+    assert round(params, len(str(line.params).partition(".")[2])) == line.params
+    row = f"| {params:.2f} | {line.params:.2f} | {gmacs:.2f} | {line.gmacs:.2f} | {line.norm} |"
+    assert row in (ROOT / "docs" / "any_backbone.md").read_text()
+
+
+def test_torchvision_s_sizes_are_those_of_its_weights():
+    for line in LIBRARY_COSTS:
+        if line.model.startswith("torchvision."):
+            meta = get_model_weights(line.model.rpartition(".")[2]).KINETICS400_V1.meta
+            assert (line.gmacs, round(line.params * 1e6)) == (meta["_ops"], meta["num_params"])
 
 
 @pytest.mark.parametrize(
