@@ -10,6 +10,7 @@ for all variants that do not set them themselves.
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs and the tables")
     parser.add_argument("--seeds", default="0", help="comma-separated; each variant runs with each (default: 0)")
+    parser.add_argument(
+        "--controls",
+        metavar="MEASURE,MEASURE",
+        help="also run, for each variant, the baseline made deeper or wider until it equals it in: params, macs, time",
+    )
+    parser.add_argument(
+        "--stop",
+        metavar="EPOCHS,POINTS",
+        help="give a variant up if its validation after EPOCHS or later is POINTS below the baseline's of that epoch",
+    )
     parser.add_argument("--plan", action="store_true", help="check every variant, print what would run, and end")
     parser.add_argument("--report-only", action="store_true", help="make tables and pictures of what is finished")
     parser.add_argument("--fail-fast", action="store_true", help="start no more runs after one has failed")
@@ -50,15 +61,20 @@ def main(args: list[str] | None = None) -> int:
     options, overrides = build_parser().parse_known_args(args)
 
     # Late: --help and a mistaken option need not wait for torch.
+    import yaml
+
     from nlvideo import recipes
+    from nlvideo.ablation.control_tables import plan_lines, rich_controls
+    from nlvideo.ablation.controls import check_measures
     from nlvideo.ablation.execute import Runner
     from nlvideo.ablation.grid import sweep_of_settings
     from nlvideo.ablation.launch import make_resources
     from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
     from nlvideo.ablation.report import FILES, log_tables, write_report
-    from nlvideo.ablation.runs import is_finished
+    from nlvideo.ablation.runs import is_done
+    from nlvideo.ablation.step_time import StepTimes
     from nlvideo.ablation.tables import duration, plan_table, rich_table
-    from nlvideo.ablation.variants import check_common, read_sweeps
+    from nlvideo.ablation.variants import check_common, read_sweeps, stop_rule
     from nlvideo.console import console
 
     check_common(overrides)
@@ -70,13 +86,22 @@ def main(args: list[str] | None = None) -> int:
     )
     if options.report_only and not output.is_dir():
         raise ValueError(f"{output}: no such folder; --report-only is for what has been run there")
-    plans = make_plans(sweeps, base, parse_seeds(options.seeds))
+    if options.controls is not None:
+        measures = check_measures(options.controls.split(","), "--controls")
+        sweeps = [replace(sweep, controls=measures) for sweep in sweeps]
+    if options.stop is not None:
+        epochs, _, points = options.stop.partition(",")
+        given = {"after_epochs": yaml.safe_load(epochs), "below_baseline": yaml.safe_load(points)}
+        sweeps = [replace(sweep, stop=stop_rule(given, f"--stop {options.stop}")) for sweep in sweeps]
+    plans = make_plans(sweeps, base, parse_seeds(options.seeds), StepTimes(output / "step_times.json"))
     runs = all_runs(plans)
-    left = [run for run in runs if not is_finished(run.folder(output))]
+    left = [run for run in runs if not is_done(run, output)]
     if not options.report_only:
         rate = seconds_per_work(runs, output)
         for plan in plans:
             console().print(plan_table(plan, output, rate))
+            for line in plan_lines(plan):
+                console().print(line, highlight=False)
         time = "unknown until one is finished" if rate is None else duration(sum(run.work for run in left) * rate)
         console().print(f"{len(left)} of {len(runs)} runs to do; time one after another: {time if left else 'none'}")
     if options.plan:
@@ -90,7 +115,9 @@ def main(args: list[str] | None = None) -> int:
     panels = write_report(plans, output)
     for panel in panels:
         console().print(rich_table(*panel))
+        if panel[0].controls:
+            console().print(rich_controls(panel[0], output))
     if not options.report_only:
         log_tables(panels, output)
     console().print(f"written to {output}: {FILES}; and a folder for each run")
-    return 0 if options.report_only or all(is_finished(each.folder(output)) for each in runs) else 1
+    return 0 if options.report_only or all(is_done(each, output) for each in runs) else 1

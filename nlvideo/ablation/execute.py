@@ -8,21 +8,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from nlvideo.ablation.launch import Resources, in_subprocess
 from nlvideo.ablation.runs import (
     ATTEMPT,
     FAILURE,
+    TRAINED_IN,
     Run,
     failure_time,
-    is_finished,
+    is_done,
     is_in_training,
     is_interrupted,
-    is_trained,
+    read,
+    stopped,
+    trained_folder,
     try_lock,
 )
+from nlvideo.configuration import configuration
 from nlvideo.console import console
 from nlvideo.evaluation import progress
-from nlvideo.files import write_json
+from nlvideo.files import write_json, write_text
+from nlvideo.training.stop_if_behind import STOPPED, StopIfBehind, describe_stop
 
 POLL_SECONDS = 2.0
 
@@ -48,14 +55,14 @@ def run_one(run: Run, output: Path, resources: Resources, launch: Launch, earlie
         folder = run.folder(output)
         if not is_free or is_in_training(folder):  # a training may outlive its killed runner
             return "locked"
-        if is_finished(folder):
+        if is_done(run, output):
             return "finished"
         if failure_time(folder) not in (None, earlier_failure):
             return "failed"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
         environment = {**resources.environment(), "WANDB_RUN_GROUP": run.group}
-        for arguments in _commands(run, folder, resources):
+        for arguments in _commands(run, output, resources):
             error = launch(arguments, folder / "log.txt", environment, resources.shown)
             if error is not None:
                 write_json(folder / FAILURE, {"error": error, "command": ["nlvideo", *arguments]})
@@ -63,17 +70,45 @@ def run_one(run: Run, output: Path, resources: Resources, launch: Launch, earlie
         return "done"
 
 
-def _commands(run: Run, folder: Path, resources: Resources) -> Iterator[list[str]]:
-    last = folder / "last.ckpt"
-    if not is_trained(folder):
-        resumed = is_interrupted(folder)
-        write_json(folder / ATTEMPT, {"label": run.label, "arguments": run.arguments})
-        workers = [f"--data.num_workers={resources.cores}"] if resources.cores and not run.sets_workers else []
-        start = [f"--ckpt_path={last}"] if resumed else ["--overwrite=true"]
-        yield ["fit", *run.arguments, *workers, f"--runs_dir={folder.parent}", f"--name={folder.name}", *start]
+def _commands(run: Run, output: Path, resources: Resources) -> Iterator[list[str]]:
+    folder = run.folder(output)
+    write_json(folder / ATTEMPT, {"label": run.label, "arguments": run.arguments})
+    trained = trained_folder(run, output)
+    if trained is None:
+        yield _fit(run, folder, resources)
+        if reason := stopped(run, output):
+            console().print(f"{run.label} is stopped {describe_stop(reason)}", highlight=False)
+            return
+        trained = folder
+    elif trained != folder:
+        _adopt_training(run, trained, folder)
     resumed = ["--resume"] if progress.progress_files(folder) else []
+    here = [f"--runs_dir={output}", f"--name={folder.name}"]
     # One W&B run for each of ours, the training; what the test gives is in the sweep's table.
-    yield ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={last}", "--trainer.logger=false", *resumed]
+    test = ["test", "-c", str(folder / "config.yaml"), f"--ckpt_path={trained / 'last.ckpt'}", *here]
+    yield [*test, "--trainer.logger=false", *resumed]
+
+
+def _fit(run: Run, folder: Path, resources: Resources) -> list[str]:
+    if (folder / STOPPED).is_file():  # by a rule that no longer holds: the training goes on
+        for name in (STOPPED, "fit.json"):
+            (folder / name).unlink(missing_ok=True)
+    workers = [f"--data.num_workers={resources.cores}"] if resources.cores and not run.sets_workers else []
+    stop = []
+    if run.stop and run.baseline:
+        prefix, reference = "--trainer.callbacks", run.baseline.folder(folder.parent) / "metrics.csv"
+        stop = [f"{prefix}+={StopIfBehind.__module__}.{StopIfBehind.__name__}", f"{prefix}.reference={reference}"]
+        stop += [f"{prefix}.after_epochs={run.stop.after_epochs}", f"{prefix}.below={run.stop.below_baseline}"]
+    start = [f"--ckpt_path={folder / 'last.ckpt'}"] if is_interrupted(folder) else ["--overwrite=true"]
+    return ["fit", *run.arguments, *workers, *stop, f"--runs_dir={folder.parent}", f"--name={folder.name}", *start]
+
+
+def _adopt_training(run: Run, trained: Path, folder: Path) -> None:
+    """Write into a run's folder what a training leaves there, but checkpoints, from another run's with the same one."""
+    config = configuration([*run.arguments, f"--runs_dir={folder.parent}", f"--name={folder.name}"])
+    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / "metrics.csv", (trained / "metrics.csv").read_text())
+    write_json(folder / "fit.json", {**read(trained, "fit.json"), TRAINED_IN: trained.name})
 
 
 class Runner:

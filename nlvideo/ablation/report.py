@@ -8,16 +8,18 @@ import pandas as pd
 from filelock import FileLock
 from lightning.pytorch.loggers import WandbLogger
 
+from nlvideo.ablation.control_tables import control_frame, latex_controls, markdown_controls
 from nlvideo.ablation.cost_plot import plot_cost
+from nlvideo.ablation.csv_files import by_run, by_variant
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.plots import plot_accuracy, plot_curves
-from nlvideo.ablation.results import Result, by_run, by_variant, collect
+from nlvideo.ablation.results import Result, collect
 from nlvideo.ablation.tables import cells, latex, markdown
 from nlvideo.console import console
 from nlvideo.files import write_text
 from nlvideo.training.loggers import logged_in_to_wandb, wandb_loggers
 
-FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curves as .png and .pdf"
+FILES = "results.md, results.tex, results.csv, runs.csv, controls.csv; accuracy, cost and curves as .png and .pdf"
 
 
 def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[Result]]]:
@@ -29,11 +31,14 @@ def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[R
     with FileLock(output / ".locks" / "report.lock"):
         panels = [(plan, collect(plan, output)) for plan in plans]
         tables = {
-            "results.md": "\n".join(markdown(*panel) for panel in panels),
-            "results.tex": "\n".join(latex(*panel) for panel in panels),
+            "results.md": "\n".join(markdown(*panel) for panel in panels) + markdown_controls(plans, output),
+            "results.tex": "\n".join(latex(*panel) for panel in panels) + latex_controls(plans, output),
             "results.csv": pd.concat([by_variant(*panel) for panel in panels]).to_csv(index=False),
             "runs.csv": pd.concat([by_run(plan, output) for plan in plans]).to_csv(index=False),
         }
+        if any(plan.controls for plan in plans):
+            controls = pd.concat([control_frame(plan, output) for plan in plans])
+            tables["controls.csv"] = controls.to_csv(index=False)
         for name, text in tables.items():
             write_text(output / name, text)
         plot_accuracy(panels, output)

@@ -6,7 +6,7 @@ Shapes: S seeds, n videos.
 import functools
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,23 @@ import numpy as np
 import pandas as pd
 
 from nlvideo.ablation.plan import Plan, Row
-from nlvideo.ablation.runs import Run, failure, is_finished, is_interrupted, is_running, is_trained, read, seconds
+from nlvideo.ablation.runs import (
+    TRAINED_IN,
+    Run,
+    failure,
+    is_finished,
+    is_interrupted,
+    is_running,
+    is_trained,
+    read,
+    seconds,
+    stopped,
+)
 from nlvideo.ablation.variants import Sweep
 from nlvideo.evaluation.metrics import top_k
 from nlvideo.evaluation.predictions import read_predictions
 from nlvideo.evaluation.seeds import Difference, difference, holm, interval
+from nlvideo.training.stop_if_behind import describe_stop
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,9 @@ class Result:
         views: of a video, and the protocol that cut them.
         videos: how many videos of the manifest were scored.
         unfinished: state of the runs that have no result, or their errors.
+        stopped: number of runs that were given up.
+        ended_early: epochs that a tested run was trained, if they are not all, as by ``trainer.max_time``.
+        trained_in: folders of the training, if they are those of other runs, see `Run.train_key`.
     """
 
     variant: str
@@ -57,6 +72,9 @@ class Result:
     views: str
     videos: str
     unfinished: str
+    stopped: int
+    ended_early: str
+    trained_in: str
 
     def mean(self, metric: str) -> float | None:
         return statistics.mean(self.scores[metric]) if self.scores[metric] else None
@@ -83,7 +101,7 @@ def collect(plan: Plan, output: Path) -> list[Result]:
 def _result(row: Row, baseline: Row, output: Path, published: list[float] | None) -> Result:
     folders = [run.folder(output) for run in row.runs]
     finished = [folder for folder in folders if is_finished(folder)]
-    predictions = [_right(folder / "predictions.parquet") for folder in finished]
+    predictions = [right_of(folder / "predictions.parquet") for folder in finished]
     tests = [read(folder, "test.json") for folder in finished]
     times = [seconds(folder) for folder in finished]
     scores = {
@@ -108,7 +126,10 @@ def _result(row: Row, baseline: Row, output: Path, published: list[float] | None
         seconds=statistics.mean(time["train"] + time["test"] for time in times) if times else None,
         views=each_once(f"{test['views']} views, {test['protocol']}" for test in tests),
         videos=each_once(f"{test['num_scored']} of {test['num_videos']}" for test in tests),
-        unfinished=each_once(_state(run, output) for run in row.runs if not is_finished(run.folder(output))),
+        unfinished=each_once(state_of(run, output) for run in row.runs if not is_finished(run.folder(output))),
+        stopped=sum(stopped(run, output) is not None for run in row.runs),
+        ended_early=each_once(_ended_early(folder, row.config["trainer"]) for folder in finished),
+        trained_in=each_once(read(folder, "fit.json").get(TRAINED_IN, "") for folder in finished),
     )
 
 
@@ -117,13 +138,20 @@ def each_once(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(filter(None, texts)))
 
 
-def _state(run: Run, output: Path) -> str:
+def state_of(run: Run, output: Path) -> str:
     if is_running(run, output):
         return "running"
     folder = run.folder(output)
     if error := failure(folder):
         return f"failed: {error}"
-    return "stopped" if is_trained(folder) or is_interrupted(folder) else "not run"
+    if reason := stopped(run, output):
+        return f"stopped {describe_stop(reason)}"
+    return "interrupted" if is_trained(folder) or is_interrupted(folder) else "not run"
+
+
+def _ended_early(folder: Path, trainer: dict[str, Any]) -> str:
+    epochs, asked = read(folder, "fit.json").get("epochs"), trainer["max_epochs"]
+    return f"{epochs} of {asked} epochs" if epochs is not None and asked and epochs < asked else ""
 
 
 def compare_rows(row: Row, other: Row, output: Path) -> tuple[Difference | None, str]:
@@ -135,7 +163,7 @@ def compare_rows(row: Row, other: Row, output: Path) -> tuple[Difference | None,
     pairs = [pair for pair in runs if all(map(is_finished, pair))]
     if not pairs:
         return None, f"no seed of {other.variant.name!r} is finished that is finished here"
-    right = _common([_right(folder / "predictions.parquet") for pair in pairs for folder in pair])
+    right = _common([right_of(folder / "predictions.parquet") for pair in pairs for folder in pair])
     if right is None:
         return None, f"not tested on the videos and labels of {other.variant.name!r}"
     return difference(right[0::2], right[1::2]), ""
@@ -159,7 +187,7 @@ def _interval(predictions: Sequence[pd.DataFrame]) -> tuple[float, float] | None
     return max(low, 0.0), min(high, 1.0)
 
 
-def _right(path: Path) -> pd.DataFrame:
+def right_of(path: Path) -> pd.DataFrame:
     """Return label, top1 and top5 (whether it is right) of each video, by its id."""
     return _right_cached(path, path.stat().st_mtime_ns)
 
@@ -181,46 +209,3 @@ def published_numbers(sweep: Sweep, config: dict[str, Any]) -> dict[str, list[fl
     if any(net.get(name) != value for name, value in of_the_papers.items()):
         return {}
     return sweep.published.get(f"{net['arch']} R{net['depth']}", {})
-
-
-def by_variant(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
-    """Return the content of results.csv: the numbers of the table, unrounded."""
-    rows = []
-    for its in results:
-        columns = asdict(its)
-        names = ("scores", "interval", "difference", "published")
-        scores, interval, difference, published = (columns.pop(name) for name in names)
-        rows.append(
-            {
-                "sweep": plan.sweep.name,
-                "baseline": its.variant == plan.sweep.baseline,
-                "finished": len(scores["video_top1"]),
-                **columns,
-                **{f"{metric}_mean": its.mean(metric) for metric in scores},
-                **{f"{metric}_std": its.std(metric) for metric in scores},
-                **{f"video_top1_{name}": value for name, value in zip(("low", "high"), interval or (), strict=False)},
-                **{f"difference_{name}": value for name, value in (difference or {}).items()},
-                **{f"published_{name}": value for name, value in zip(("top1", "top5"), published or (), strict=False)},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def by_run(plan: Plan, output: Path) -> pd.DataFrame:
-    """Return the content of runs.csv: each run, its folder and its accuracies."""
-    rows: list[dict[str, Any]] = []
-    for row in plan.rows:
-        for run in row.runs:
-            folder = run.folder(output)
-            about = {"sweep": plan.sweep.name, "variant": row.variant.name, "run": run.label, "folder": folder.name}
-            if not is_finished(folder):
-                rows.append({**about, "state": _state(run, output)})
-                continue
-            accuracies = {
-                f"video_{name}": _right(folder / "predictions.parquet")[name].mean() for name in ("top1", "top5")
-            }
-            clip = read(folder, "test.json")["clip"]
-            accuracies |= {f"clip_{name}": clip[name] for name in ("top1", "top5")}
-            times = {f"{name}_seconds": value for name, value in seconds(folder).items()}
-            rows.append({**about, "state": "finished", **accuracies, **times})
-    return pd.DataFrame(rows)

@@ -11,9 +11,25 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nlvideo.training.run_lock import LOCK
+from nlvideo.training.stop_if_behind import STOPPED
 
 FAILURE = "failed.json"  # the error of the last attempt
+TRAINED_IN = "trained_in"  # in fit.json: the folder of the training, if it is another run's
 ATTEMPT = "run.json"  # how the run was started
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When a variant is given up: if, after so many epochs or later, its clip-level top-1 is more than
+    `below_baseline` percentage points below that of the baseline's run of the same seed at the same epoch."""
+
+    after_epochs: int
+    below_baseline: float
+
+    def holds(self, stopped: dict[str, Any]) -> bool:
+        """Return whether what stopped.json says is reason enough to stop."""
+        is_behind = stopped["top1"] < stopped["reference_top1"] - self.below_baseline / 100
+        return is_behind and stopped["epoch"] >= self.after_epochs
 
 
 @dataclass(frozen=True)
@@ -21,13 +37,16 @@ class Run:
     """Training and test of a variant with one seed.
 
     Attributes:
-        key: of its resolved configuration; two runs of one key are the same run, whatever they are called.
+        key: of its resolved configuration; two runs of one key are the same run, whatever they are called. What is
+            before its dash is of the training alone, see `train_key`.
         label: for people.
         group: of the run in Weights & Biases.
         slug: beginning of the folder's name.
         arguments: of ``nlvideo fit``.
         work: multiply-adds of a clip times epochs, to which its time is taken to be proportional.
         sets_workers: whether its configuration gives data.num_workers.
+        stop: when to give it up; None for never, as the baseline.
+        baseline: the baseline's run of the same seed, if there is a rule to stop.
     """
 
     key: str
@@ -37,6 +56,13 @@ class Run:
     arguments: tuple[str, ...]
     work: float
     sets_workers: bool
+    stop: StopRule | None = None
+    baseline: "Run | None" = None
+
+    @property
+    def train_key(self) -> str:
+        """Equal for runs that differ in the test alone: they are trained once."""
+        return self.key.partition("-")[0]
 
     def folder(self, output: Path) -> Path:
         """Return the run's folder, found by the key: a run that was renamed since is still the same run."""
@@ -44,8 +70,8 @@ class Run:
         return found[0] if found else output / f"{self.slug}-{self.key}"
 
     def lock_file(self, output: Path) -> Path:
-        """Return the lock of whoever works on the run."""
-        return output / ".locks" / f"{self.key}.lock"
+        """Return the lock of whoever works on the run, or on one of the same training."""
+        return output / ".locks" / f"{self.train_key}.lock"
 
 
 @contextmanager
@@ -78,6 +104,26 @@ def is_running(run: Run, output: Path) -> bool:
 def is_trained(folder: Path) -> bool:
     """Return whether training is finished: fit.json is written after the final checkpoint."""
     return (folder / "fit.json").is_file()
+
+
+def stopped(run: Run, output: Path) -> dict[str, Any] | None:
+    """Return what is known of a run that was given up: at which epoch, and the scores; None if it was not, or the rule
+    has changed so that it would not be."""
+    path = run.folder(output) / STOPPED
+    content = json.loads(path.read_text()) if path.is_file() else None
+    return content if content and run.stop and run.stop.holds(content) else None
+
+
+def is_done(run: Run, output: Path) -> bool:
+    """Return whether nothing is left to do: the run is finished or given up."""
+    return is_finished(run.folder(output)) or stopped(run, output) is not None
+
+
+def trained_folder(run: Run, output: Path) -> Path | None:
+    """Return a folder with the final checkpoint of the run's training: its own, or of a run with the same one."""
+    folders = [run.folder(output), *sorted(output.glob(f"*-{run.train_key}-*"))]
+    whole = (its for its in folders if is_trained(its) and not (its / STOPPED).is_file())
+    return next((its for its in whole if (its / "last.ckpt").is_file()), None)
 
 
 def is_finished(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from rich.table import Table
 from nlvideo import tables
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import Result, each_once
-from nlvideo.ablation.runs import is_finished
+from nlvideo.ablation.runs import is_done
 from nlvideo.evaluation.seeds import Difference, spread_range
 
 NONE = "–"
@@ -27,7 +27,7 @@ def plan_table(plan: Plan, output: Path, rate: float | None) -> Group:
         table.add_column(name, justify="right", no_wrap=True)
     base = plan.baseline.cost
     for row in plan.rows:
-        finished = sum(is_finished(run.folder(output)) for run in row.runs)
+        finished = sum(is_done(run, output) for run in row.runs)
         left = len(row.runs) - finished
         time = "" if not left else "unknown" if rate is None else duration(left * rate * row.runs[0].work)
         table.add_row(
@@ -54,7 +54,7 @@ def cells(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
     columns |= {title: [_accuracy(result, metric) for result in results] for title, metric in accuracies.items()}
     columns["params"] = [f"{_three_digits(its.params / 1e6)} M ({its.params_ratio:.2f}×)" for its in results]
     columns["GMACs"] = [f"{_three_digits(its.gmacs)} ({its.gmacs_ratio:.2f}×)" for its in results]
-    columns[COMPARED[0]] = [_difference(result) for result in results]
+    columns[COMPARED[0]] = [difference_text(result.difference) for result in results]
     compared = [result.difference for result in results]
     if any(compared):
         columns[COMPARED[1]] = [NONE if its is None else p_text(its.p_holm) for its in compared]
@@ -70,16 +70,17 @@ def cells(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
 def _accuracy(result: Result, metric: str) -> str:
     mean, std = result.mean(metric), result.std(metric)
     if mean is None:
-        return NONE
+        return "stopped" if result.stopped else NONE
     finished = len(result.scores[metric])
     of = f" ({finished} of {result.num_runs} seeds)" if finished < result.num_runs else ""
-    return f"{100 * mean:.1f}" + (f" ± {100 * std:.1f}" if std is not None else "") + of
+    early = f" ({result.ended_early})" if result.ended_early else ""
+    return f"{100 * mean:.1f}" + (f" ± {100 * std:.1f}" if std is not None else "") + of + early
 
 
-def _difference(result: Result) -> str:
-    if result.difference is None:
+def difference_text(its: Difference | None) -> str:
+    """Return a difference and its interval, in points."""
+    if its is None:
         return NONE
-    its = result.difference
     mean, low, high = (f"{100 * x:+.1f}".replace("-", "−") for x in (its.mean, its.low, its.high))
     return f"{mean} [{low}, {high}]"
 
@@ -118,8 +119,12 @@ def notes(plan: Plan, results: Sequence[Result]) -> list[str]:
     if any(result.published for result in results):
         found.append("Published: Kinetics-400, top-1 / top-5, by the sweep's file; not our measurement.")
     for result in results:
-        if what := "; ".join(each for each in (result.unfinished, result.difference_note) if each):
+        early = f"training ended early, after {result.ended_early}" if result.ended_early else ""
+        once = f"trained once, in {result.trained_in}" if result.trained_in else ""
+        if what := "; ".join(each for each in (result.unfinished, early, once, result.difference_note) if each):
             found.append(f"{result.variant}: {what}.")
+    if any(result.stopped and result.scores["video_top1"] for result in results):
+        found.append("A mean without the seeds that were stopped is too high: those were the worse ones.")
     return found
 
 

@@ -1,11 +1,15 @@
 """The variants that a sweep compares: overrides of one configuration, from a YAML file or from the command line."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from nlvideo.ablation.controls import Measure, check_measures
+from nlvideo.ablation.runs import StopRule
 
 GROUPS = ("model", "data", "trainer")  # keys of a nested override that hold keys
 OF_THE_SWEEP = {
@@ -16,7 +20,7 @@ OF_THE_SWEEP = {
     "overwrite": "-o of tools/ablate.py",
     "ckpt_path": "model.init_from",
 }
-KEYS = ("about", "baseline", "variants", "each_position", "published")
+KEYS = ("about", "baseline", "variants", "each_position", "controls", "stop", "max_time", "published")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Sweep:
         variants: in the order of the rows.
         each_position: (key, stages): one more variant for each residual block of these stages, in which the key is
             that block alone, such as ``{res4: [2]}``.
+        controls: measures in which the baseline, made deeper or wider, is to equal each variant, see `controls`; or by
+            variant.
+        stop: when a variant is given up, if at all.
+        max_time: of each training, as ``trainer.max_time``: days, hours, minutes and seconds.
         published: accuracies on Kinetics-400 in percent, by the baseline's network ("c2d R50") and variant: top-1,
             and top-5 if known.
     """
@@ -50,6 +58,9 @@ class Sweep:
     baseline: str
     variants: tuple[Variant, ...]
     each_position: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    controls: tuple[Measure, ...] | dict[str, tuple[Measure, ...]] = ()
+    stop: StopRule | None = None
+    max_time: str | None = None
     published: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
 
@@ -126,8 +137,45 @@ def read_sweep(path: str | Path) -> Sweep:
         content["baseline"],
         variants,
         tuple((key, tuple(stages)) for key, stages in content.get("each_position", {}).items()),
+        _controls(path, content.get("controls")),
+        None if content.get("stop") is None else stop_rule(content["stop"], f"sweep {path}: stop"),
+        _max_time(path, content.get("max_time")),
         published,
     )
+
+
+def _controls(path: Path, given: Any) -> tuple[Measure, ...] | dict[str, tuple[Measure, ...]]:
+    if given is None:
+        return ()
+    if isinstance(given, dict):
+        return {name: check_measures(its, f"sweep {path}: controls, {name}") for name, its in given.items()}
+    return check_measures(given, f"sweep {path}: controls")
+
+
+def stop_rule(given: Any, where: str) -> StopRule:
+    """Return the rule of ``{after_epochs: 5, below_baseline: 5.0}``.
+
+    Raises:
+        ValueError: it has other keys or values; the message begins with `where`.
+    """
+    keys = ("after_epochs", "below_baseline")
+    if not isinstance(given, dict) or set(given) != set(keys):
+        raise ValueError(f"{where}: expected {{after_epochs: 5, below_baseline: 5.0}} with your numbers, got {given!r}")
+    epochs, points = (given[key] for key in keys)
+    if type(epochs) is not int or epochs < 1:
+        raise ValueError(f"{where}, after_epochs: expected a whole number of epochs from 1, got {epochs!r}")
+    if type(points) not in (int, float) or points < 0:
+        raise ValueError(f"{where}, below_baseline: expected percentage points from 0, got {points!r}")
+    return StopRule(epochs, float(points))
+
+
+def _max_time(path: Path, given: Any) -> str | None:
+    if given is not None and not (isinstance(given, str) and re.fullmatch(r"\d+(:[0-5]?\d){3}", given)):
+        raise ValueError(
+            f'sweep {path}: max_time: expected days, hours, minutes and seconds in quotes, such as "00:01:30:00", '
+            f"got {given!r}"
+        )
+    return given
 
 
 def _variant(path: Path, name: Any, given: Any) -> Variant:

@@ -45,7 +45,8 @@ class ResNet3d(Backbone):
             residual block to 3x1x1, ``i3d_3x3x3`` its 3x3 convolution; both inflate conv1 to 5x7x7 (section 3.2).
         depth: 50, 101, or the number of residual blocks in res2 to res5, such as [1, 2, 2, 1].
         num_classes: K.
-        width: channels of the stem; stage i has 2^i times as many, times four with bottlenecks.
+        width: channels of the stem; stage i has 2^i times as many, times four with bottlenecks. Each number of channels
+            is rounded, so that a fraction makes finer steps: 16.25 gives 16, 32, 65 and 130.
         temporal_stride: of the stem. 1 keeps the frames of a clip up to the pool after res2, which halves them
             (8-frame clips); 4 halves them in conv1 and in pool1 as well (32-frame clips).
         pool1: ``padded`` by one pixel (112 -> 56), or ``unpadded`` as in the paper's code (112 -> 55), whose window
@@ -77,7 +78,7 @@ class ResNet3d(Backbone):
         depth: int | list[int] = 50,
         num_classes: int = 400,
         *,
-        width: int = 64,
+        width: int | float = 64,
         temporal_stride: TemporalStride = 1,
         pool1: Pool1 = "padded",
         residual: Residual = "bottleneck",
@@ -105,11 +106,12 @@ class ResNet3d(Backbone):
                 "arch 'i3d_3x3x3' inflates a bottleneck's 3x3 convolution; with residual 'basic' use 'i3d'"
             )
 
+        channels = round(width)
         halve = 2 if temporal_stride == 4 else 1
         time_kernel = 1 if arch == "c2d" else 5
         stem = create_res_basic_stem(
             in_channels=3,
-            out_channels=width,
+            out_channels=channels,
             conv_kernel_size=(time_kernel, stem_kernel, stem_kernel),
             conv_stride=(halve, 2, 2),
             conv_padding=(time_kernel // 2, stem_kernel // 2, stem_kernel // 2),
@@ -118,13 +120,12 @@ class ResNet3d(Backbone):
             pool_padding=(0, 0, 0) if pool1 == "unpadded" else (0, 1, 1),
         )
         stages = []
-        channels = width
         for stage, num_blocks in enumerate(depths):
             blocks = []
             for i in range(num_blocks):
                 block = ResidualBlock(
                     channels,
-                    width << stage,
+                    round(width * 2**stage),
                     stride=2 if stage > 0 and i == 0 else 1,
                     arch=arch if _is_inflated(stage, i) else "c2d",
                     residual=residual,

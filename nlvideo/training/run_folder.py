@@ -6,6 +6,7 @@ runs/<name>/
   curves.png, .pdf  the same as a picture
   last.ckpt         where a run goes on, see `checkpointing`; best.ckpt: of the best clip-level validation
   fit.json          seconds and epochs of a training that has come to its end, data, versions, device, most memory
+  stopped.json      that the training was told to end, see `stop_if_behind`
   validate.json, test.json, predictions.parquet        of the latest evaluation
 """
 
@@ -27,6 +28,7 @@ from nlvideo.evaluation import progress
 from nlvideo.files import write_json, write_text
 from nlvideo.training.plots import plot_curves
 from nlvideo.training.sanity_checks import check_training
+from nlvideo.training.stop_if_behind import STOPPED
 from nlvideo.training.throughput import Throughput
 from nlvideo.training.training_summary import training_summary
 
@@ -35,6 +37,7 @@ FILES = (
     "curves.png",
     "curves.pdf",
     "fit.json",
+    STOPPED,
     "last.ckpt",
     "best.ckpt",
     "validate.json",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from nlvideo.ablation.launch import Resources, find_error, in_subprocess
 from nlvideo.ablation.plan import all_runs, make_plan
 from nlvideo.ablation.report import write_report
 from nlvideo.ablation.results import collect
-from nlvideo.ablation.runs import Run, failure, is_finished, is_running, try_lock
+from nlvideo.ablation.runs import Run, StopRule, failure, is_done, is_finished, is_running, read, try_lock
 from nlvideo.ablation.tables import cells, markdown
 from nlvideo.ablation.variants import read_sweep
 from nlvideo.evaluation.predictions import read_predictions
@@ -158,7 +159,7 @@ def test_an_interrupted_training_is_resumed_and_a_half_written_checkpoint_is_not
         folder.mkdir()
         checkpoint = (run.folder(undisturbed) / "last.ckpt").read_bytes()
         (folder / "last.ckpt").write_bytes(checkpoint if content == "whole" else checkpoint[: len(checkpoint) // 2])
-    assert [result.unfinished for result in collect(plan, tmp_path)][:2] == ["stopped", "not run"]
+    assert [result.unfinished for result in collect(plan, tmp_path)][:2] == ["interrupted", "not run"]
     launch = InProcess()
     Runner(all_runs([plan])[:2], tmp_path, [Resources()], launch=launch).work()
     resumed, _, anew, _ = launch.commands
@@ -180,6 +181,51 @@ def test_changing_one_variant_runs_that_one(four, base, tmp_path):
     assert [is_finished(run.folder(output)) for row in changed.rows for run in row.runs] == [False, False, True]
 
 
+def test_runs_that_differ_in_the_test_alone_are_trained_once(four, base, tmp_path):
+    _, output = four
+    settings = {**FOUR["plain"], "data.num_clips": 1, "data.protocol": "slowfast"}
+    plan = make_plan(read_sweep(write_sweep(tmp_path, {"plain": FOUR["plain"], "one clip": settings})), base, [0])
+    first, second = all_runs([plan])
+    assert first.key != second.key and first.train_key == second.train_key
+    launch = InProcess()
+    Runner([first, second], output, [Resources()], launch=launch).work()
+    assert [command[0] for command in launch.commands] == ["test"]
+    assert not (second.folder(output) / "last.ckpt").exists()
+    trained, tested = collect(plan, output)
+    assert tested.scores["clip_top1"] == trained.scores["clip_top1"]
+    assert (trained.views, tested.views) == ("3 x 1 views, uniform", "1 x 1 views, slowfast")
+    assert f"one clip: trained once, in {first.folder(output).name}." in markdown(plan, [trained, tested])
+    Runner([first, second], output, [Resources()], launch=launch).work()
+    assert len(launch.commands) == 1
+
+
+def test_a_hopeless_variant_is_given_up_and_goes_on_if_the_rule_is_gone(base, tmp_path):
+    """As if the baseline had every video right after the first epoch."""
+    sweep = read_sweep(write_sweep(tmp_path, {"plain": FOUR["plain"], "res4": FOUR["res4"]}))
+    epochs = ["--trainer.max_epochs=3", "--trainer.check_val_every_n_epoch=1"]
+    plan = make_plan(replace(sweep, stop=StopRule(1, 0.0)), [*base, *epochs], [0])
+    baseline, variant = all_runs([plan])
+    assert (baseline.stop, variant.stop, variant.baseline) == (None, StopRule(1, 0.0), baseline)
+    folder = baseline.folder(tmp_path)
+    folder.mkdir()
+    (folder / "metrics.csv").write_text("epoch,step,val/clip_top1\n0,2,1.0\n")
+    launch = InProcess()
+    Runner([variant], tmp_path, [Resources()], launch=launch).work()
+    assert [command[0] for command in launch.commands] == ["fit"]
+    assert is_done(variant, tmp_path) and not is_finished(variant.folder(tmp_path))
+    result = collect(plan, tmp_path)[1]
+    assert result.unfinished.startswith("stopped after epoch 1, for its clip-level top-1 at epoch 1 was ")
+    assert cells(plan, [result])["top-1 %"].tolist() == ["stopped"]
+
+    (variant,) = all_runs([make_plan(sweep, [*base, *epochs], [0])])[1:]
+    assert not is_done(variant, tmp_path)
+    Runner([variant], tmp_path, [Resources()], launch=launch).work()
+    assert [command[0] for command in launch.commands] == ["fit", "fit", "test"]
+    assert launch.commands[1][-1].startswith("--ckpt_path=")
+    assert read(variant.folder(tmp_path), "fit.json")["epochs"] == 3
+    assert not (variant.folder(tmp_path) / "stopped.json").exists()
+
+
 def test_a_variant_that_raises_leaves_the_others(base, tmp_path):
     variants = {"broken": {"model.init_from": "gone.ckpt"}, "plain": FOUR["plain"]}
     plan = make_plan(read_sweep(write_sweep(tmp_path, variants)), base, [0])
@@ -190,7 +236,7 @@ def test_a_variant_that_raises_leaves_the_others(base, tmp_path):
 
     Runner(all_runs([plan]), tmp_path, [Resources()], launch=InProcess(), after_each=report).work()
     failed = "failed: checkpoint gone.ckpt: no such file"
-    assert reports == [[failed, "not run"], [failed, ""]]
+    assert reports == [["not run", ""], [failed, ""]]  # the baseline comes first
     assert f"broken: {failed}" in markdown(plan, collect(plan, tmp_path))
 
     again = InProcess()  # a later start tries the failed run again, and that alone
