@@ -1,6 +1,7 @@
 """What a sweep compares: its YAML file, its plan, the keys of its runs."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from nlvideo.ablation.grid import name_of, sweep_of_settings
 from nlvideo.ablation.launch import Resources, make_resources
 from nlvideo.ablation.plan import all_runs, make_plan, make_plans, run_key, seconds_per_work
 from nlvideo.ablation.results import published_numbers
+from nlvideo.ablation.runs import StopRule
 from nlvideo.ablation.variants import check_common, read_sweep, read_sweeps
 from nlvideo.configuration import configuration
 
@@ -165,6 +167,24 @@ BAD_FILES = {
     "seed": ({"variants": {"plain": {"seed_everything": 1}}}, "mine.yaml, variant plain: seed_everything is not for"),
     "published": ({"published": {"c2d R50": {"nl5": [1]}}}, "mine.yaml: published, c2d R50: no variant 'nl5'"),
     "number": ({"published": {"c2d R50": {"plain": 71.8}}}, "published, c2d R50, plain: expected [top-1] or"),
+    "controls": (
+        {"controls": ["flops"]},
+        "mine.yaml: controls: no measure 'flops'; expected some of params, macs, time",
+    ),
+    "of one": ({"controls": {"as it is": "params"}}, "controls, as it is: expected a list of params, macs, time, got"),
+    "stop": (
+        {"stop": {"after_epochs": 5}},
+        "mine.yaml: stop: expected {after_epochs: 5, below_baseline: 5.0} with your",
+    ),
+    "epochs": ({"stop": {"after_epochs": 0, "below_baseline": 5}}, "stop, after_epochs: expected a whole number of"),
+    "points": (
+        {"stop": {"after_epochs": 5, "below_baseline": "x"}},
+        "stop, below_baseline: expected percentage points",
+    ),
+    "time": (
+        {"max_time": 3600},
+        'max_time: expected days, hours, minutes and seconds in quotes, such as "00:01:30:00"',
+    ),
     "positions": ({"each_position": "res4"}, "mine.yaml: each_position: expected a mapping, got 'res4'"),
 }
 
@@ -227,17 +247,38 @@ def test_a_key_changes_with_what_a_result_depends_on():
 
     assert key() == key("data", "num_workers", 0) == key("trainer", "logger", False)
     assert run_key({**base, "name": "x", "runs_dir": "y"}) == key()
+    of_the_test = [key(*setting) for setting in (("data", "num_clips", 3), ("model", "inference_dtype", "bfloat16"))]
+    assert {its.partition("-")[0] for its in of_the_test} == {key().partition("-")[0]}
+    assert len({key(), *of_the_test}) == 3
     others = [("data", "frame_interval", 4), ("trainer", "max_epochs", 3), ("model", "label_smoothing", 0.1)]
     assert len({key(), run_key({**base, "seed_everything": 1}), *(key(*other) for other in others)}) == 5
 
 
 def test_a_run_that_several_tables_have_is_made_once(tmp_path):
     plans = make_plans(read_sweeps([SWEEPS / "demo"]), DEMO, [0, 1])
-    assert sum(len(row.runs) for plan in plans for row in plan.rows) == 28
+    assert sum(len(row.runs) for plan in plans for row in plan.rows) == 34
     runs = all_runs(plans)
-    assert len({run.key for run in runs}) == len(runs) == 20
-    assert [run.slug[-1] for run in runs] == ["0"] * 10 + ["1"] * 10  # a whole table early
+    assert len({run.key for run in runs}) == len(runs) == 26
+    assert [run.slug[-1] for run in runs] == ["0"] * 13 + ["1"] * 13  # a whole table early
     assert seconds_per_work(runs, tmp_path) is None  # nothing is finished: no time is made up
+
+
+def test_baselines_come_first_and_are_not_stopped(tmp_path):
+    variants = {"first": {"model.net.width": 8}, "plain": {"model.net.width": 4}}
+    path = sweep_file(
+        tmp_path, variants=variants, stop={"after_epochs": 2, "below_baseline": 5}, max_time="00:00:10:00"
+    )
+    plan = make_plan(read_sweep(path), DEMO, [0, 1])
+    runs = all_runs([plan])
+    assert [run.label.partition(": ")[2] for run in runs] == [
+        f"{name}, seed {seed}" for seed in (0, 1) for name in ("plain", "first")
+    ]
+    assert [run.stop for run in runs] == [None, StopRule(2, 5.0)] * 2
+    assert [run.baseline for run in runs[1::2]] == runs[::2]  # of the same seed
+    assert plan.baseline.config["trainer"]["max_time"] == "00:00:10:00"
+    without = make_plan(replace(read_sweep(path), name="never", stop=None), DEMO, [0, 1])
+    for plans in ([plan, without], [without, plan]):
+        assert all(run.stop is None for run in all_runs(plans))  # that another sweep doesn't stop
 
 
 def test_devices_and_cores_are_divided_among_the_jobs(monkeypatch):
