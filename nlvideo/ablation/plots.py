@@ -46,8 +46,9 @@ def plot_accuracy(panels: Sequence[tuple[Plan, Sequence[Result]]], output: Path)
             axis.tick_params(axis="y", length=0)
     rows[-1, 0].set_xlabel("top-1 accuracy, %")
     rows[-1, 1].set_xlabel("difference to the baseline, points")
-    several_seeds = any(result.num_runs > 1 for _, results in panels for result in results)
-    caption = CAPTION.format(over="seeds and videos" if several_seeds else "the videos, with one seed")
+    seeds = {len(result.scores["video_top1"]) for _, results in panels for result in results} - {0}
+    over = {True: "seeds and videos", False: "the videos alone, where one seed is finished"}
+    caption = CAPTION.format(over="; over ".join(over[several] for several in sorted({n > 1 for n in seeds})[::-1]))
     figure.supxlabel(caption, fontsize=6.5, ha="left", x=0.01, color="#444444")
     save_figure(figure, output / "accuracy.png")
 
