@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Group
-from rich.table import Table
 
+from nlvideo import tables
 from nlvideo.ablation.plan import Plan
 from nlvideo.ablation.results import compare_rows
-from nlvideo.ablation.tables import LATEX, NONE, difference_text, p_text
+from nlvideo.ablation.tables import LATEX, NONE, difference_text, p_text, share_text
 from nlvideo.evaluation.seeds import Difference, holm
 
 ALIKE = {"params": "parameters", "macs": "multiply-adds", "time": "time of a training step"}
@@ -67,28 +67,22 @@ def _cells(plan: Plan, output: Path) -> pd.DataFrame:
             "off by": [_percent(its.off) for its in plan.controls],
             "Δ top-1 to it [95 %]": [difference_text(its) for its in compared],
             "p (Holm)": [NONE if its is None else p_text(its.p_holm) for its in compared],
-            "P(better)": [NONE if its is None else f"{its.better:.2f}" for its in compared],
+            "P(better)": [NONE if its is None else share_text(its.better) for its in compared],
         }
     )
 
 
 def rich_controls(plan: Plan, output: Path) -> Group:
-    frame = _cells(plan, output)
-    table = Table()
-    for name in frame.columns:
-        table.add_column(name, no_wrap=name.startswith("Δ"))
-    for row in frame.itertuples(index=False):
-        table.add_row(*row)
-    return Group(f"{plan.sweep.name}: controls", table, ABOUT)
+    return Group(f"{plan.sweep.name}: controls", tables.rich_table(_cells(plan, output)), ABOUT)
 
 
 def markdown_controls(plans: Sequence[Plan], output: Path) -> str:
-    tables = [
-        f"\n**{plan.sweep.name}**: controls\n\n{_cells(plan, output).to_markdown(index=False, disable_numparse=True)}\n"
+    found = [
+        f"\n**{plan.sweep.name}**: controls\n\n{tables.markdown(_cells(plan, output))}\n"
         for plan in plans
         if plan.controls
     ]
-    return "".join(tables) + (f"\n{ABOUT}\n" if tables else "")
+    return "".join(found) + (f"\n{ABOUT}\n" if found else "")
 
 
 def latex_controls(plans: Sequence[Plan], output: Path) -> str:

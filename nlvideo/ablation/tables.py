@@ -58,7 +58,7 @@ def cells(plan: Plan, results: Sequence[Result]) -> pd.DataFrame:
     compared = [result.difference for result in results]
     if any(compared):
         columns[COMPARED[1]] = [NONE if its is None else p_text(its.p_holm) for its in compared]
-        columns[COMPARED[2]] = [NONE if its is None else _share(its.better) for its in compared]
+        columns[COMPARED[2]] = [NONE if its is None else share_text(its.better) for its in compared]
     if any(its and its.seeds_needed for its in compared):
         columns[COMPARED[3]] = [str(its.seeds_needed) if its and its.seeds_needed else NONE for its in compared]
     if any(result.published for result in results):
@@ -89,7 +89,7 @@ def p_text(p: float) -> str:
     return f"{p:.2g}" if p >= 0.001 else "< 0.001"
 
 
-def _share(probability: float) -> str:
+def share_text(probability: float) -> str:
     return "< 0.01" if probability < 0.005 else "> 0.99" if probability >= 0.995 else f"{probability:.2f}"
 
 
