@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from nlvideo.exit_codes import exit_code
+from nlvideo.imports import long_imports
 from nlvideo.suggest import did_you_mean
 from nlvideo.user_modules import search_working_directory
 
@@ -105,7 +106,8 @@ def main(args: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     search_working_directory()
     try:
-        module = import_module(COMMANDS[args[0]].module)
+        with long_imports():
+            module = import_module(COMMANDS[args[0]].module)
         return module.main(args if args[0] in RUNS else args[1:]) or 0
     except KeyboardInterrupt:
         print("nlvideo: interrupted", file=sys.stderr)

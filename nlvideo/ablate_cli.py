@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from nlvideo.imports import long_imports
+
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -61,21 +63,22 @@ def main(args: list[str] | None = None) -> int:
     options, overrides = build_parser().parse_known_args(args)
 
     # Late: --help and a mistaken option need not wait for torch.
-    import yaml
+    with long_imports():
+        import yaml
 
-    from nlvideo import recipes
-    from nlvideo.ablation.control_tables import plan_lines, rich_controls
-    from nlvideo.ablation.controls import check_measures
-    from nlvideo.ablation.execute import Runner
-    from nlvideo.ablation.grid import sweep_of_settings
-    from nlvideo.ablation.launch import make_resources
-    from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
-    from nlvideo.ablation.report import FILES, log_tables, write_report
-    from nlvideo.ablation.runs import is_done
-    from nlvideo.ablation.step_time import StepTimes
-    from nlvideo.ablation.tables import duration, plan_table, rich_table
-    from nlvideo.ablation.variants import check_common, read_sweeps, stop_rule
-    from nlvideo.console import console
+        from nlvideo import recipes
+        from nlvideo.ablation.control_tables import plan_lines, rich_controls
+        from nlvideo.ablation.controls import check_measures
+        from nlvideo.ablation.execute import Runner
+        from nlvideo.ablation.grid import sweep_of_settings
+        from nlvideo.ablation.launch import make_resources
+        from nlvideo.ablation.plan import all_runs, make_plans, parse_seeds, seconds_per_work
+        from nlvideo.ablation.report import FILES, log_tables, write_report
+        from nlvideo.ablation.runs import is_done
+        from nlvideo.ablation.step_time import StepTimes
+        from nlvideo.ablation.tables import duration, plan_table, rich_table
+        from nlvideo.ablation.variants import check_common, read_sweeps, stop_rule
+        from nlvideo.console import console
 
     check_common(overrides)
     output, base = options.output, [argument for path in options.config for argument in ("-c", path)] + overrides

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from nlvideo.imports import long_imports
 from nlvideo.predict_cli import add_network_arguments, load_network
 
 
@@ -48,9 +49,10 @@ def main(args: list[str]) -> None:
         raise ValueError(f"--num_queries {options.num_queries}: expected at least 1")
 
     # Late: --help and a mistaken option need not wait for torch.
-    from nlvideo.analysis.attend import attend
-    from nlvideo.analysis.clip import read_clip
-    from nlvideo.console import console
+    with long_imports():
+        from nlvideo.analysis.attend import attend
+        from nlvideo.analysis.clip import read_clip
+        from nlvideo.console import console
 
     net = load_network(options)
     clip = read_clip(net, options.video)

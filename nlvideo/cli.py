@@ -18,6 +18,7 @@ from nlvideo.analysis.maps import block_names
 from nlvideo.analysis.variants import make_variants
 from nlvideo.console import PLAIN
 from nlvideo.data.module import VideoData
+from nlvideo.evaluation.log_progress import LogProgress
 from nlvideo.evaluation.report import ResultsFolder
 from nlvideo.evaluation.variants import INTACT
 from nlvideo.files import make_writable_folder
@@ -178,6 +179,8 @@ class VideoCLI(LightningCLI):
             evaluator.variants = [INTACT, *make_variants(self.model.net, **asked, seed=self.datamodule.seed)]
         if sys.stdout.isatty():
             callbacks.append(RichProgressBar(leave=False, console_kwargs=PLAIN))
+        elif self.subcommand != "fit":  # which prints a line for each log step
+            callbacks.append(LogProgress())
         config["logger"] = loggers or False
         config["callbacks"] = callbacks
         config["plugins"] = [*as_list(config["plugins"]), io]

@@ -5,6 +5,7 @@ package makes a console or a progress bar.
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 
 import rich
 from rich.console import Console
@@ -31,6 +32,12 @@ def progress_bar() -> Progress:
     stderr = Console(stderr=True, **PLAIN)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal)
+
+
+def status(text: str) -> AbstractContextManager:
+    """Return a spinner on standard error, silent if that is no terminal, gone when it ends."""
+    stderr = Console(stderr=True, **PLAIN)
+    return stderr.status(text) if stderr.is_terminal else nullcontext()
 
 
 def track(items: Iterable, description: str, *, total: int | None = None) -> Iterable:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlvideo.data.formats import SUFFIXES
+from nlvideo.imports import long_imports
 from nlvideo.user_modules import add_import_argument
 
 if TYPE_CHECKING:
@@ -60,13 +61,14 @@ def main(args: list[str]) -> None:
     _check(options)
 
     # Late: --help and a mistaken option need not wait for torch.
-    import torch
+    with long_imports():
+        import torch
 
-    from nlvideo.console import console, track
-    from nlvideo.data.video import DecodeError
-    from nlvideo.evaluation.predict import predict, predict_seconds
-    from nlvideo.evaluation.predict_table import best_classes, best_table, seconds_table
-    from nlvideo.models.inference import inference_copy
+        from nlvideo.console import console, track
+        from nlvideo.data.video import DecodeError
+        from nlvideo.evaluation.predict import predict, predict_seconds
+        from nlvideo.evaluation.predict_table import best_classes, best_table, seconds_table
+        from nlvideo.models.inference import inference_copy
 
     net = inference_copy(load_network(options), torch.bfloat16 if options.bfloat16 else torch.float32)
 

@@ -20,10 +20,6 @@ PLACES_OF_FILES = {"--config", "--data", "--model", "--model.optimizer", "--mode
 class ParserOnly(VideoCLI):
     """Stops before it parses."""
 
-    @staticmethod
-    def subcommands():
-        return {"fit": VideoCLI.subcommands()["fit"]}
-
     def parse_arguments(self, parser, args):
         self.options = {option for action in self._parser("fit")._actions for option in action.option_strings}
         raise KeyboardInterrupt
