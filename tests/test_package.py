@@ -1,6 +1,7 @@
 """A wheel holds all that nlvideo needs outside of a checkout: its commands and its recipes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.version import Version
 
 from nlvideo import recipes
 from nlvideo.recipes_cli import main
@@ -56,6 +58,18 @@ def test_an_installed_nlvideo_finds_its_recipes_by_name(installed, tmp_path):
     config = yaml.safe_load(python("-m", "nlvideo", "fit", "-c", "nln/nl_i3d_r50_8x8", "--print_config"))
     assert config["model"]["net"]["init_args"]["arch"] == "i3d"
     assert config["data"]["num_classes"] == 400
+
+
+def test_the_lowest_versions_are_those_that_are_pinned_for_the_test_of_them():
+    pyproject, pins = (ROOT / name for name in ("pyproject.toml", "constraints-lowest.txt"))
+    needed = re.findall(r'"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)', pyproject.read_text())
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", pins.read_text(), flags=re.MULTILINE))
+    lowest = {
+        name: version for name, version in needed if name not in ("decord2", "torchcodec")
+    }  # not on every machine
+    assert pinned.keys() == lowest.keys()
+    for name, version in lowest.items():
+        assert Version(pinned[name]) == Version(version), name
 
 
 def test_a_file_of_the_user_goes_first(tmp_path, monkeypatch):
