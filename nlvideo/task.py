@@ -25,9 +25,8 @@ from nlvideo.models.activation_checkpointing import activation_checkpoint_stages
 from nlvideo.models.batch_norm import frozen_at_zero
 from nlvideo.models.compile import compile_blocks
 from nlvideo.training.loss import TrainMeans, classification_loss, hits, weight_in_step
-from nlvideo.training.optim import Optimizer, Schedule
+from nlvideo.training.optim import Optimizer, ResumableSchedule, Schedule, keep_settings
 from nlvideo.training.precise_bn import share_statistics, update_statistics
-from nlvideo.training.restore import ResumableSchedule, keep_settings
 from nlvideo.training.sanity_checks import check_views, refuse_short_clips
 from nlvideo.training.trainer import is_last_step, stops_early
 

@@ -132,13 +132,9 @@ class AttentionStats(Evaluator):
 
 def _numbers_of_views(video: DecodedVideo, views: ViewSpec) -> list[Tensor]:
     """Return the numbers in the video of each view's frames, int64 (T) each, in the order of `iter_views`."""
-    num_crops = len(views.boxes(*_padded_size(video, views)))
+    side = views.crop or 1  # a frame of any size has as many crops
+    num_crops = len(views.boxes(side, side))
     return [video.numbers[clip] for clip in video.clips[views.clips] for _ in range(num_crops)]
-
-
-def _padded_size(video: DecodedVideo, views: ViewSpec) -> tuple[int, int]:
-    height, width = video.frames.shape[-2:]
-    return max(height, views.crop or 1), max(width, views.crop or 1)
 
 
 def _mean(views: list[Measures]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as F
 
-from nlvideo.data.in_progress import InProgress
+from nlvideo.data.failures import InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.protocols import PROTOCOLS
 from nlvideo.data.reading import read_eval_clips

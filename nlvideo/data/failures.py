@@ -1,7 +1,13 @@
-"""Videos that cannot be read in training: each reported once, all counted, too many stop the run."""
+"""Videos that fail in training or crash the process that reads them.
+
+Each that cannot be read is reported once, all are counted, and too many stop the run.
+"""
 
 import logging
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -70,3 +76,28 @@ class Failures:
             f"{what}, {example} for one: see the warnings above; check data.root and the paths in the manifest, remove "
             "such videos from it (tools/check_videos.py does), or raise data.max_failed"
         )
+
+
+class InProgress:
+    """Which process reads which video, in memory shared with the worker processes."""
+
+    def __init__(self, samples: Sequence[Sample]):
+        self.samples = samples
+        self._readers = torch.zeros(len(samples), dtype=torch.int32).share_memory_()  # process ids; 0 for nobody
+
+    @contextmanager
+    def reading(self, index: int) -> Iterator[None]:
+        """Mark a video as being read by this process."""
+        self._readers[index] = os.getpid()
+        try:
+            yield
+        finally:
+            self._readers[index] = 0
+
+    def read_by_dead_workers(self, error: BaseException) -> list[str]:
+        """Return the paths that were being read by the processes that a DataLoader's error says are dead."""
+        dead = re.match(r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\)", str(error))
+        if not dead:
+            return []
+        rows = torch.isin(self._readers, torch.tensor([int(pid) for pid in dead[1].split(",")], dtype=torch.int32))
+        return [str(self.samples[row].path) for row in rows.nonzero().flatten().tolist()]

@@ -11,13 +11,11 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
-from nlvideo.data.clips import Clips, ClipTransform, CutClips
+from nlvideo.data.clips import Clips, ClipTransform, CutClips, mix_batch
 from nlvideo.data.eval_dataset import EvalVideos, ViewSpec
-from nlvideo.data.failures import Failures
+from nlvideo.data.failures import Failures, InProgress
 from nlvideo.data.flip_labels import flip_table, flipped_labels
-from nlvideo.data.in_progress import InProgress
 from nlvideo.data.manifest import Sample
-from nlvideo.data.mixup import mix_batch
 from nlvideo.data.option_checks import at_least, positive
 from nlvideo.data.protocols import PROTOCOLS, find_protocol
 from nlvideo.data.reading import summarize_decoders

@@ -7,8 +7,7 @@ import torch
 from torch.utils.data import Dataset
 
 from nlvideo.data.clips import Clips, ClipTransform, CutClips
-from nlvideo.data.failures import Failures
-from nlvideo.data.in_progress import InProgress
+from nlvideo.data.failures import Failures, InProgress
 from nlvideo.data.manifest import Sample
 from nlvideo.data.reading import read_training_clips
 from nlvideo.data.sampling import ClipSampling

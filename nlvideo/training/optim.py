@@ -1,4 +1,7 @@
-"""The optimizer, its parameter groups, and the learning-rate schedule."""
+"""The optimizer, its parameter groups, and the learning-rate schedule.
+
+In a run that goes on, the position is the checkpoint's and every setting the configuration's.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -7,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.optim.lr_scheduler import LambdaLR
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)  # _NormBase: batch norms and instance norms, synchronised ones too
 
@@ -143,3 +147,35 @@ class Schedule:
         start = self.warmup if self.cosine_after_warmup else 0.0
         progress = (position - start) / max(end - start, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class ResumableSchedule(LambdaLR):
+    """LambdaLR that restores only its position; base rates and multipliers stay those it was made with."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.last_epoch = state_dict["last_epoch"]
+        self._step_count = state_dict["_step_count"]
+        multipliers = zip(self.base_lrs, self.lr_lambdas, strict=True)
+        self._last_lr = [base * multiplier(self.last_epoch) for base, multiplier in multipliers]
+        for group, lr in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = lr
+
+
+def keep_settings(optimizer: torch.optim.Optimizer) -> None:
+    """Make `optimizer` restore only what it has gathered (momenta, step counts), not its settings."""
+    optimizer.register_load_state_dict_pre_hook(_with_own_settings)
+
+
+def _with_own_settings(optimizer: torch.optim.Optimizer, state_dict: dict[str, Any]) -> dict[str, Any]:
+    saved_groups = state_dict["param_groups"]
+    saved, given = ([group["name"] for group in groups] for groups in (saved_groups, optimizer.param_groups))
+    if saved != given or ("betas" in saved_groups[0]) != ("betas" in optimizer.defaults):
+        raise ValueError(
+            "the checkpoint's optimizer is of another kind or trains other parameters, so its state does not fit; set "
+            "model.optimizer.name as it was, or start from the checkpoint's weights with --model.init_from"
+        )
+    groups = [
+        {**group, "params": saved_group["params"]}
+        for group, saved_group in zip(optimizer.param_groups, saved_groups, strict=True)
+    ]
+    return {**state_dict, "param_groups": groups}

@@ -5,8 +5,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from nlvideo.data.clips import Clips
-from nlvideo.data.mixup import mix_batch
+from nlvideo.data.clips import Clips, mix_batch
 from nlvideo.data.reading import read_training_clips
 from nlvideo.data.sampling import ClipSampling
 from nlvideo.data.transforms import Augment, JitteredCrop, RandomCrop, color_augmentation, resize_short_side, train_crop

@@ -6,8 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from nlvideo.__main__ import main
-from nlvideo.data.clips import Clips
-from nlvideo.data.mixup import mix_batch
+from nlvideo.data.clips import Clips, mix_batch
 from nlvideo.data.video import Video
 from nlvideo.training.checkpoint_io import AtomicIO
 from tests.training.test_resume import SMALLER

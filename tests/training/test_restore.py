@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from nlvideo.__main__ import main
-from nlvideo.training.optim import Optimizer
-from nlvideo.training.restore import ResumableSchedule, keep_settings
+from nlvideo.training.optim import Optimizer, ResumableSchedule, keep_settings
 
 
 def trained_for(steps: int, settings: Optimizer) -> tuple[torch.optim.Optimizer, ResumableSchedule]:
