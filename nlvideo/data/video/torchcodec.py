@@ -19,6 +19,15 @@ class TorchcodecReader(Reader):
     module = "torchcodec"
     device = "cpu"
 
+    @classmethod
+    def check_usable(cls) -> None:
+        super().check_usable()
+        import torchcodec
+
+        # 0.17 can be imported without them, for its decoders of images.
+        if getattr(torchcodec, "ffmpeg_major_version", "unknown") is None:
+            raise RuntimeError("FFmpeg's shared libraries were not found, which it needs")
+
     def __init__(self, path: Path):
         from torchcodec.decoders import VideoDecoder  # here, since it is an optional package
 
