@@ -88,6 +88,8 @@ def plot_curves(plans: Sequence[Plan], output: Path) -> None:
                         axis.plot(points["epoch"] + 1, scale * points[column], line, color=colour, lw=1, label=label)
                 label = None  # once in the legend
         loss.set(title=f"{plan.sweep.name}: training", xlabel="epoch", ylabel="loss")
+        for axis in (loss, top1):
+            axis.locator_params(axis="x", integer=True)
         top1.set(title=f"{plan.sweep.name}: validation", xlabel="epoch", ylabel="top-1 accuracy, clip level, %")
         if len(plan.rows) <= NAMED_CURVES and top1.get_legend_handles_labels()[0]:
             top1.legend(loc="center left", bbox_to_anchor=(1, 0.5))

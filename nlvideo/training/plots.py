@@ -27,5 +27,6 @@ def plot_curves(metrics_csv: Path, png: Path) -> None:
             scale = 100 if "%" in title else 1
             axis.plot(rows["epoch"] + 1, rows[column] * scale, marker=marker, markersize=3, label=label)
         axis.set(xlabel="epoch", title=title)
+        axis.locator_params(axis="x", integer=True)
         axis.legend()
     save_figure(figure, png)
