@@ -25,7 +25,8 @@ def export(net: nn.Module, path: str | Path) -> None:
     """Write a network from `nlvideo.load` to model.pt2 or model.onnx.
 
     The file takes normalised clips, float32 [B, 3, T, H, W] of any B, H and W and, without blocks that have
-    `temporal_groups`, any T of two frames or more, and gives logits [B, K]. Its metadata, JSON, says how to cut and
+    `temporal_groups`, any T of two frames or more, and gives logits [B, K]. A model of another library (`AnyModel`) may
+    rely on one size: its T, H and W are those of the clips that it was trained with. Its metadata, JSON, says how to cut and
     normalise clips and what the classes are called.
 
     Attention is exported in its explicit form, plain matrix products that every runtime knows, with the N x M matrix
@@ -45,11 +46,17 @@ def export(net: nn.Module, path: str | Path) -> None:
 
 def trace(net: nn.Module) -> ExportedProgram:
     """Return the graph of a network in eval mode, with plain operators only, on the network's device."""
-    dims, frames = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}, net.preprocessing["clip_frames"]
+    dims, frames, side = (
+        {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC},
+        net.preprocessing["clip_frames"],
+        EXAMPLE_SIDE,
+    )
+    if net.wrapped:
+        dims, side = {0: Dim.DYNAMIC}, net.preprocessing["crop_size"]
     # The number of temporal groups is fixed in the graph.
-    if not any(isinstance(module, NonLocal) and module.grouping.temporal_groups > 1 for module in net.modules()):
+    elif not any(isinstance(module, NonLocal) and module.grouping.temporal_groups > 1 for module in net.modules()):
         dims[2], frames = Dim.DYNAMIC, EXAMPLE_FRAMES
-    example = next(net.parameters()).new_zeros(2, 3, frames, EXAMPLE_SIDE, EXAMPLE_SIDE)
+    example = next(net.parameters()).new_zeros(2, 3, frames, side, side)
     with torch.no_grad(), explicit_forms():
         return torch.export.export(net.eval(), (example,), dynamic_shapes=(dims,))
 

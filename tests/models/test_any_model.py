@@ -230,7 +230,9 @@ def test_a_net_of_the_user_is_trained_tested_and_lesioned(my_run):
     assert "1.1-off" in json.dumps(levels)
 
 
-def test_its_checkpoint_needs_trust_and_then_predicts_attends_and_exports(my_run, monkeypatch, capsys, visitors):
+def test_its_checkpoint_needs_trust_and_then_predicts_attends_and_exports(
+    my_run, monkeypatch, capsys, visitors, run_tool
+):
     monkeypatch.chdir(my_run)
     video = str(next(visitors.rglob("*.mp4")))
     assert main(["predict", video, "--ckpt_path=run/last.ckpt"]) == 1
@@ -238,6 +240,10 @@ def test_its_checkpoint_needs_trust_and_then_predicts_attends_and_exports(my_run
     trust = ["--ckpt_path=run/last.ckpt", "--import=my_net"]
     assert main(["predict", video, *trust]) == 0
     assert main(["attend", video, *trust, "-o", "maps"]) == 0
+    run_tool("export.py", "run/last.ckpt", "-o", "net.pt2", "--import=my_net")
+    net = checkpoint.load("run/last.ckpt", trusted_modules=["my_net"])
+    clips = torch.randn(3, 3, net.preprocessing["clip_frames"], *[net.preprocessing["crop_size"]] * 2)
+    torch.testing.assert_close(torch.export.load("net.pt2").module()(clips), net(clips))
     with pytest.raises(ValueError, match="does not define"):  # what the module imported is not its own
         node = {"class_path": "AnyModel", "init_args": {"model": "my_net.system", "kwargs": {"command": "true"}}}
         rebuild(node, known_classes(["my_net"]))
