@@ -12,6 +12,7 @@ from torch.export import Dim, ExportedProgram
 import nlvideo
 from nlvideo.blocks import NonLocal
 from nlvideo.files import replacing
+from nlvideo.models import Backbone
 from nlvideo.ops import explicit_forms
 
 # Size of the clip that goes through the network while its graph is made: so large that no map shrinks to one position,
@@ -21,13 +22,13 @@ EXAMPLE_FRAMES, EXAMPLE_SIDE = 32, 128
 METADATA = "nlvideo.json"  # in a .pt2; an ONNX file has an entry "nlvideo" with the same text
 
 
-def export(net: nn.Module, path: str | Path) -> None:
+def export(net: Backbone, path: str | Path) -> None:
     """Write a network from `nlvideo.load` to model.pt2 or model.onnx.
 
     The file takes normalised clips, float32 [B, 3, T, H, W] of any B, H and W and, without blocks that have
     `temporal_groups`, any T of two frames or more, and gives logits [B, K]. A model of another library (`AnyModel`) may
-    rely on one size: its T, H and W are those of the clips that it was trained with. Its metadata, JSON, says how to cut and
-    normalise clips and what the classes are called.
+    rely on one size: its T, H and W are those of the clips that it was trained with. The file's metadata, JSON, says
+    how to cut and normalise clips and what the classes are called.
 
     Attention is exported in its explicit form, plain matrix products that every runtime knows, with the N x M matrix
     of a block; none of nlvideo's operators is needed to run it.
@@ -44,13 +45,10 @@ def export(net: nn.Module, path: str | Path) -> None:
     write(trace(net), describe(net), path)
 
 
-def trace(net: nn.Module) -> ExportedProgram:
+def trace(net: Backbone) -> ExportedProgram:
     """Return the graph of a network in eval mode, with plain operators only, on the network's device."""
-    dims, frames, side = (
-        {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC},
-        net.preprocessing["clip_frames"],
-        EXAMPLE_SIDE,
-    )
+    dims = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}
+    frames, side = net.preprocessing["clip_frames"], EXAMPLE_SIDE
     if net.wrapped:
         dims, side = {0: Dim.DYNAMIC}, net.preprocessing["crop_size"]
     # The number of temporal groups is fixed in the graph.
