@@ -10,9 +10,8 @@ import pytest
 import torch
 from pytorchvideo.models.hub import c2d_r50
 
-from nlvideo import ablate_cli
 from nlvideo.__main__ import main
-from nlvideo.ablation.execute import Runner
+from nlvideo.ablation import execute
 from nlvideo.blocks import NonLocal
 from nlvideo.configuration import configuration
 from nlvideo.cost.tables import NetworkSpec
@@ -22,7 +21,7 @@ from nlvideo.training import run_folder
 
 ROOT = Path(__file__).parents[1]
 
-# Appended to what trains: a network a sixteenth as wide, on small clips.
+# Appended: a network a sixteenth as wide, small clips, fewer pictures.
 TINY = [
     "--model.net.width=4",
     "--data.clip_frames=2",
@@ -40,7 +39,13 @@ TINY = [
     "--trainer.limit_train_batches=1",
     "--trainer.log_every_n_steps=1",
 ]
-APPENDED = {"fit": TINY, "ablate": ["--seeds=0", *TINY]}
+APPENDED = {
+    "fit": TINY,
+    "ablate": ["--seeds=0", *TINY],
+    "places": ["--model.net.depth=[1, 1, 1, 1]"],
+    "attend": ["--block=res4.1", "--num_queries=1"],
+    "report": ["--videos=0"],
+}
 
 
 def commands() -> list[str]:
@@ -72,7 +77,7 @@ def test_your_videos(folder, monkeypatch, run_tool, capsys):
     monkeypatch.chdir(folder)
     for name in ("stage_table", "plot_curves"):  # they take longer than the training
         monkeypatch.setattr(run_folder, name, lambda *arguments: "")
-    monkeypatch.setattr(ablate_cli, "Runner", partial(Runner, launch=run_here))
+    monkeypatch.setattr(execute, "Runner", partial(execute.Runner, launch=run_here))
     for command in commands():
         program, *arguments = shlex.split(command)
         if program == "python":
@@ -92,6 +97,8 @@ def test_your_videos(folder, monkeypatch, run_tool, capsys):
         "maps/attention.json",
         "stats/attention_stats.md",
         "transcoded/all.clean.csv",
+        "mine.html",
+        "does_it_help.html",
         "runs/mine-without/test.json",
     )
     for path in written:
