@@ -93,7 +93,8 @@ class Searcher:
         config = self.spec.net.config()
         config["init_args"] |= self._settings(measure, knob, steps)
         with torch.device("meta"):
-            return self._measure(replace(self.spec, net=build(config)), measure)
+            net = build(config)
+        return self._measure(replace(self.spec, net=net), measure)
 
     def _settings(self, measure: Measure, knob: str, steps: int) -> Settings:
         if knob == "depth":
