@@ -10,6 +10,7 @@ for all variants that do not set them themselves.
 """
 
 import argparse
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -123,4 +124,5 @@ def main(args: list[str] | None = None) -> int:
     if not options.report_only:
         log_tables(panels, output)
     console().print(f"written to {output}: {FILES}; and a folder for each run")
+    print(f"next: {shlex.join(['nlvideo', 'report', str(output), '-o', str(output / 'report.html')])}")
     return 0 if options.report_only or all(is_done(each, output) for each in runs) else 1
