@@ -74,7 +74,7 @@ def check_nlvideo(arguments: list[str], capsys) -> None:
         has_classes = any(option.startswith("--data.num_classes") for option in options)
         known = has_classes or any(re.search(r"configs/(kinetics|ssv|demo|\w+/)", option) for option in options)
         printed_config([command, *options, *([] if known else ["--data.num_classes=4"])], capsys)
-    elif command in ("ablate", "report", "demo-data"):
+    elif command in ("ablate", "report", "places", "demo-data"):
         check_parser(importlib.import_module(COMMANDS[command].module), options, capsys)
     else:  # those that read a checkpoint alone
         given = ["gone.ckpt" if option.endswith(".ckpt") else option for option in options]
