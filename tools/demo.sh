@@ -27,7 +27,7 @@ Clip level is one clip a video, which may step over a short visit; video level a
 What to try next:
   another pairwise function    .venv/bin/nlvideo fit -c configs/demo.yaml --name dot --model.net.after.block.pairwise dot_product
   one block in place of three  .venv/bin/nlvideo fit -c configs/demo.yaml --name one --model.net.after.at '{res4: [1]}'
-  three tables of the paper    .venv/bin/python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo --trainer.max_epochs 8 --jobs 2 -o runs/demo_tables
+  three tables of the paper    .venv/bin/python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo --seeds 0,1,2 --jobs 2 -o runs/demo_tables
   an ablation of your own      .venv/bin/python tools/ablate.py -c configs/demo.yaml --set model.net.arch=c2d,i3d -o runs/arch
   your own videos              examples/your_videos.md
 TEXT
