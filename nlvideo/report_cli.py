@@ -10,6 +10,7 @@ The file holds all it needs: it opens from disk, without a network.
 import argparse
 from pathlib import Path
 
+from nlvideo.imports import long_imports
 from nlvideo.user_modules import add_import_argument
 
 
@@ -62,9 +63,10 @@ def main(args: list[str]) -> None:
     if not output.absolute().parent.is_dir():
         raise ValueError(f"-o {output}: no folder {output.parent}; make it first")
 
-    from nlvideo.console import console  # late, as it takes seconds
-    from nlvideo.files import write_text
-    from nlvideo.report.page import Options, make_page
+    with long_imports():
+        from nlvideo.console import console
+        from nlvideo.files import write_text
+        from nlvideo.report.page import Options, make_page
 
     page, lines = make_page(
         options.folders, Options(options.variant, options.videos, options.block, tuple(options.trusted_modules))

@@ -30,6 +30,7 @@ class Run:
         metrics: content of metrics.csv.
         predictions: of the test, at video level.
         state: "finished", or what an unfinished run lacks.
+        weights: file of the network's weights, which may be missing.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Run:
     metrics: pd.DataFrame | None
     predictions: Predictions | None
     state: str
+    weights: Path
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,22 @@ def check_folder(folder: Path) -> None:
     raise ValueError(f"{folder}: no run (config.yaml) and no sweep (results.csv, runs.csv){hint}")
 
 
-def read_run(folder: Path, name: str | None = None) -> Run:
+def read_run(folder: Path, name: str | None = None, state: str = "") -> Run:
     """Return what is in the folder of a run.
+
+    Args:
+        name: for people; None takes the folder's.
+        state: of an unfinished run, if it is known better than its files tell.
 
     Raises:
         ValueError: a file is not as nlvideo writes it; the message names it.
     """
     config = _read_yaml(folder / "config.yaml")
     fit, test = (_read_json(folder / f"{stage}.json") for stage in ("fit", "test"))
-    predictions, metrics = folder / "predictions.parquet", folder / "metrics.csv"
-    state = "finished" if test else "trained, not tested" if fit else "not trained to its end"
+    shared = str((fit or {}).get("trained_in", ""))  # another run of a sweep, whose training this one shares
+    training = folder.parent / shared if shared and Path(shared).name == shared else folder
+    predictions, metrics = folder / "predictions.parquet", training / "metrics.csv"
+    found = "trained, not tested" if fit else "not trained to its end"
     return Run(
         folder,
         name or folder.resolve().name,
@@ -116,7 +124,8 @@ def read_run(folder: Path, name: str | None = None) -> Run:
         test,
         _read_csv(metrics) if metrics.is_file() else None,
         read_predictions(predictions) if test and predictions.is_file() else None,
-        state,
+        "finished" if test else state or found,
+        training / "last.ckpt",
     )
 
 
@@ -144,6 +153,8 @@ def read_sweeps(folder: Path) -> list[Sweep]:
             variants.append(Variant(str(row["variant"]), row, _runs_of(its, folder, read)))
         baseline = next((each.name for each in variants if each.row["baseline"] in (True, "True")), variants[0].name)
         sweeps.append(Sweep(str(name), variants, baseline, notes.get(str(name), []), latex))
+    if not sweeps:
+        raise ValueError(f"{folder / 'results.csv'}: no rows; expected what nlvideo ablate writes")
     return sweeps
 
 
@@ -154,7 +165,8 @@ def _runs_of(rows: pd.DataFrame, folder: Path, read: dict[str, Run]) -> list[Run
         if Path(name).name != name:
             raise ValueError(f"{folder / 'runs.csv'}: folder {name!r}; expected the name of a folder beside it")
         if name not in read and is_run(folder / name):
-            read[name] = read_run(folder / name, str(row["run"]).partition(": ")[2] or name)
+            state = "" if row["state"] == "finished" else str(row["state"])
+            read[name] = read_run(folder / name, str(row["run"]).partition(": ")[2] or name, state)
         if name in read:
             found.append(read[name])
     return found

@@ -1,7 +1,7 @@
 """Tables of a page: cells with the number by which they are sorted."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,8 +73,7 @@ def _sweep_cells(variant: Variant) -> dict[str, Cell]:
     row = variant.row
     get = row.get
     finished, asked = number(get("finished")), number(get("num_runs"))
-    notes = (get("unfinished"), get("difference_note"), get("stopped"), get("control"))
-    words = "; ".join(str(note) for note in notes if isinstance(note, str) and note)
+    words = "; ".join(text for text in _notes(row) if text)
     seconds = number(get("seconds"))
     interval = (get("video_top1_low"), get("video_top1_high"))
     return {
@@ -93,6 +92,17 @@ def _sweep_cells(variant: Variant) -> dict[str, Cell]:
         "seeds": Cell(NONE) if finished is None or asked is None else Cell(f"{finished:.0f} of {asked:.0f}", finished),
         "state": Cell(words),
     }
+
+
+def _notes(row: dict[str, Any]) -> Iterator[str]:
+    """Yield what has to be known of a row of results.csv."""
+    for name, before in (("unfinished", ""), ("ended_early", "ended early: "), ("trained_in", "trained in ")):
+        if isinstance(value := row.get(name), str):
+            yield f"{before}{value}"
+    if isinstance(control := row.get("control_of"), str):
+        yield f"control of {control}, equal in {row.get('control_measure')}"
+    if isinstance(note := row.get("difference_note"), str):
+        yield note
 
 
 def levels_table(entries: Sequence[tuple[str, Sequence[Run]]]) -> Table:

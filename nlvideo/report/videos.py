@@ -14,8 +14,6 @@ from nlvideo.report.evidence import Network, flips
 from nlvideo.report.pictures import Picture, pictures
 from nlvideo.report.source import Run
 
-WEIGHTS = "last.ckpt"
-
 
 @dataclass(frozen=True)
 class Video:
@@ -103,11 +101,10 @@ def show(
 
 def _network(run: Run, block: str | None, trusted_modules: Sequence[str]) -> tuple[Backbone | None, str | None, str]:
     """Return the network of a run, the block whose attention is shown, and a line on it."""
-    checkpoint = run.folder / WEIGHTS
-    if not checkpoint.is_file():
-        return None, None, f"No pictures: {checkpoint} is not there, which says how clips are cut."
+    if not run.weights.is_file():
+        return None, None, f"No pictures: {run.weights} is not there, which says how clips are cut."
     try:
-        net = load(checkpoint, trusted_modules=trusted_modules)
+        net = load(run.weights, trusted_modules=trusted_modules)
     except ValueError as error:
         return None, None, f"No pictures: {error}"
     names = attention_blocks(net)
@@ -123,7 +120,7 @@ def _network(run: Run, block: str | None, trusted_modules: Sequence[str]) -> tup
     more = f" Other blocks: {', '.join(others)} (--block)." if others else ""
     about = (
         f"Beside each clip: what {chosen} draws on for one query (the ring), the position whose output changes the "
-        f"score of the prediction most; bright is much. Clip of clip level, weights of {WEIGHTS} of {run.name}.{more}"
+        f"score of the prediction most; bright is much. Clip of clip level, {run.weights.name} of {run.name}.{more}"
     )
     return net, chosen, about
 

@@ -46,8 +46,8 @@ def _seeds(count: int) -> str:
 
 def protocol(run: Run) -> list[str]:
     """Return sentences on how a run was trained and tested, from its configuration and results."""
-    data, trainer, model = (run.config.get(key) or {} for key in ("data", "trainer", "model"))
-    optimizer, schedule = model.get("optimizer") or {}, model.get("schedule") or {}
+    data, trainer, model = (_mapping(run.config.get(key)) for key in ("data", "trainer", "model"))
+    optimizer, schedule = (_mapping(model.get(key)) for key in ("optimizer", "schedule"))
     epochs = (run.fit or {}).get("epochs", trainer.get("max_epochs"))
     trained = (
         f"Trained for {epochs} epochs with {optimizer.get('name')}, learning rate {optimizer.get('lr')} "
@@ -114,7 +114,9 @@ def checklist(entries: Sequence[tuple[str, Sequence[Run]]], network: Network | N
         ),
     ]
     if network is not None:
-        lines.append(f"Error bars: 95 % intervals {_over(len(network.runs))}. No result was left out.")
+        lines.append(f"Error bars: 95 % intervals {_over(len(network.runs))}.")
+    without = sum(run.test is None for run in runs)
+    lines.append(f"Runs without a result: {without} of {len(runs)}." if without else "Every run has a result here.")
     if len(entries) > 1:
         differ = ", ".join(differing[:12]) + (", .." if len(differing) > 12 else "")
         lines.append(f"Settings that differ between the networks: {differ or 'none'}; all others are the same.")

@@ -20,7 +20,7 @@ def network(name: str, *guesses: list[int], seeds: tuple[int, ...] = (0,), ids: 
         scores = np.full((len(guess), 3), 0.1, dtype=np.float32)
         scores[np.arange(len(guess)), guess] = 0.5 + np.arange(len(guess)) / 20
         predictions = Predictions(list(ids), np.array(LABELS), scores, ["x", "y", "z"])
-        runs.append(Run(Path(name), name, {"seed_everything": seed}, {}, {}, None, predictions, "finished"))
+        runs.append(Run(Path(name), name, {"seed_everything": seed}, {}, {}, None, predictions, "finished", Path("x")))
     return Network.of(name, runs)
 
 
