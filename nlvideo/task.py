@@ -42,17 +42,15 @@ class VideoClassifier(LightningModule):
         optimizer: which one, and its settings.
         schedule: of the learning rate.
         label_smoothing: of the training loss.
-        mean: of the normalisation (pixel / 255 - mean) / std. A number, or one for each of R, G and B; null takes the
-            network's, 0.45 or what another library's model was published with.
-        std: of the normalisation; null takes the network's, 0.225 or likewise.
+        mean: of the normalisation (pixel / 255 - mean) / std, or one for each of R, G and B; null: the network's.
+        std: of the normalisation; null: the network's.
         views_per_forward: an evaluation runs at most so many views through the network at once: bounds memory.
         inference_dtype: dtype in which ``validate`` and ``test`` compute, whatever trainer.precision is; bfloat16 is
             faster if the processor has units for it, and rounds to three digits. The last linear layer and the softmax
             stay float32. ``auto`` measures some videos first and takes bfloat16 if it is faster and gives each of them
             the same top-1. Validations within ``fit`` compute as its training does, in trainer.precision.
         keep_view_scores: a test writes the scores of each view to the predictions file, not only their mean.
-        init_from: file whose weights the network starts from, wherever names and shapes agree: ours or, see
-            `nlvideo.checkpoint.convert`, another codebase's.
+        init_from: file whose weights the network starts from, where names and shapes agree: ours or another codebase's.
         precise_bn: when training ends, compute the statistics of batch norms anew from so many training batches (all
             if there are fewer), with the weights at rest; the paper's code takes 200. 0 leaves the running averages.
         channels_last: memory layout in which bf16 convolutions are fastest.
@@ -119,8 +117,7 @@ class VideoClassifier(LightningModule):
         num_classes = self.trainer.datamodule.num_classes
         if num_classes != self.net.num_classes:
             raise ValueError(
-                f"the data has {num_classes} classes, the network {self.net.num_classes}; set data.num_classes and "
-                "the network's num_classes to the same number"
+                f"the data has {num_classes} classes, the network {self.net.num_classes}; set both to the same number"
             )
         check_views(self.net, self.trainer.datamodule, "test" if stage == "test" else "val")
         for note in self.net.notes:

@@ -266,7 +266,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(tiny, tmp_path):
 def test_unknown_command(capsys):
     assert main(["tset"]) == 2
     shown = capsys.readouterr().err
-    assert "expected fit, validate, test, predict, ablate, attend" in shown
+    assert "expected fit, validate, test, predict, ablate, report, attend" in shown
     assert "did you mean test?" in shown
 
 

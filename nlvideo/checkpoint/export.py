@@ -22,7 +22,7 @@ EXAMPLE_FRAMES, EXAMPLE_SIDE = 32, 128
 METADATA = "nlvideo.json"  # in a .pt2; an ONNX file has an entry "nlvideo" with the same text
 
 
-def export(net: Backbone, path: str | Path) -> None:
+def export(net: nn.Module, path: str | Path) -> None:
     """Write a network from `nlvideo.load` to model.pt2 or model.onnx.
 
     The file takes normalised clips, float32 [B, 3, T, H, W] of any B, H and W and, without blocks that have
@@ -45,11 +45,11 @@ def export(net: Backbone, path: str | Path) -> None:
     write(trace(net), describe(net), path)
 
 
-def trace(net: Backbone) -> ExportedProgram:
+def trace(net: nn.Module) -> ExportedProgram:
     """Return the graph of a network in eval mode, with plain operators only, on the network's device."""
     dims = {0: Dim.DYNAMIC, 3: Dim.DYNAMIC, 4: Dim.DYNAMIC}
     frames, side = net.preprocessing["clip_frames"], EXAMPLE_SIDE
-    if net.wrapped:
+    if isinstance(net, Backbone) and net.wrapped:
         dims, side = {0: Dim.DYNAMIC}, net.preprocessing["crop_size"]
     # The number of temporal groups is fixed in the graph.
     elif not any(isinstance(module, NonLocal) and module.grouping.temporal_groups > 1 for module in net.modules()):

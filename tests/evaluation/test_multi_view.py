@@ -17,6 +17,8 @@ FRAMES = 100
 class Witness(Backbone):
     """Keeps what it is shown; its scores are the number of the first frame, as a share of 255, and the rest."""
 
+    slides = True
+
     def __init__(self):
         super().__init__(2, {})
         self.weight = torch.nn.Parameter(torch.zeros(1))
