@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone, FreezeBN, Normalisation
-from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
+from nlvideo.models.batch_norm import freeze_batch_norms
 from nlvideo.models.classifier_layer import find_classifier, replace_classifier
 from nlvideo.models.dry_run import REFUSED, dry_run, map_shape
 from nlvideo.models.insert import insert_blocks
@@ -87,12 +87,6 @@ class AnyModel(Backbone):
         """[B, 3, T, H, W] -> [B, K]."""
         return self.model(video if self.alpha == 1 else _pathways(video, self.alpha))
 
-    def train(self, mode: bool = True) -> "AnyModel":
-        super().train(mode)
-        if self.freeze_bn == "statistics":
-            freeze_statistics(self)
-        return self
-
     def stages(self) -> dict[str, nn.Module]:
         return dict(stage_paths(self.model))
 
@@ -114,10 +108,6 @@ class AnyModel(Backbone):
     @property
     def notes(self) -> list[str]:
         return self._notes
-
-    @property
-    def has_frozen_statistics(self) -> bool:
-        return self.freeze_bn != "none"
 
     def bare(self) -> "AnyModel":
         return type(self)(**{**self._init_args, "after": {}})

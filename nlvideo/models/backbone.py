@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from nlvideo.models.batch_norm import freeze_statistics
 from nlvideo.models.inserts import Insert, named_inserts
 
 Normalisation = tuple[float | list[float], float | list[float]]  # mean and standard deviation, of R, G and B in [0, 1]
@@ -31,6 +32,7 @@ class Backbone(nn.Module):
     """
 
     slides = False  # whether `scores` takes a `trained_crop`
+    freeze_bn: FreezeBN = "none"  # set by networks that offer it, see `ResNet3d`
     wrapped = ""  # name of the child that is a whole model of another library, whose checkpoints have no such prefix
 
     def __init__(self, num_classes: int, init_args: dict[str, Any]):
@@ -108,10 +110,17 @@ class Backbone(nn.Module):
                 "data.protocol mmaction or uniform"
             )
 
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set the mode; statistics that `freeze_bn` keeps stay as they are in both."""
+        super().train(mode)
+        if self.freeze_bn == "statistics":
+            freeze_statistics(self)
+        return self
+
     @property
     def has_frozen_statistics(self) -> bool:
         """Whether training leaves the statistics of the batch norms as they are."""
-        return False
+        return self.freeze_bn != "none"
 
     def bare(self) -> "Backbone":
         """Return a new network of the same configuration without attention blocks, to compare costs with."""

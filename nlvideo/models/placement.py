@@ -7,7 +7,8 @@ nl5              ^   ^      ^   ^   ^                 {res3: [1, 3], res4: [1, 3
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
+
+from nlvideo.suggest import did_you_mean
 
 # ResNet3d takes presets and stages; for those of other models see `nlvideo.models.module_paths`.
 Placement = str | list[str] | dict[str, int | list[int] | str | list[str]]
@@ -48,8 +49,7 @@ def resolve_placement(at: Placement, depths: Sequence[int]) -> dict[str, list[in
             if at.startswith("{"):  # YAML takes {res4:[1]} for a string
                 spaced = re.sub(r":(?=\S)", ": ", at)
                 raise ValueError(f"placement {at!r}: expected a space after each colon, as in '{spaced}'")
-            nearest = get_close_matches(at, [*PRESETS, "all"], n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            hint = did_you_mean(at, [*PRESETS, "all"])
             raise ValueError(
                 f"placement {at!r}: expected {', '.join([*PRESETS, 'all'])}, or a mapping such as "
                 f"{{res3: 2, res4: [1, 3]}}{hint}"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nlvideo.blocks import SqueezeExcite
 from nlvideo.blocks.base import check_choice
 from nlvideo.models.backbone import Backbone, FreezeBN
-from nlvideo.models.batch_norm import freeze_batch_norms, freeze_statistics
+from nlvideo.models.batch_norm import freeze_batch_norms
 from nlvideo.models.head import Head
 from nlvideo.models.inserts import Insert, as_insert, named_inserts
 from nlvideo.models.placement import STAGES, resolve_placement
@@ -155,12 +155,6 @@ class ResNet3d(Backbone):
             freeze_batch_norms(self)
         self.train()
 
-    def train(self, mode: bool = True) -> "ResNet3d":
-        super().train(mode)
-        if self.freeze_bn == "statistics":
-            freeze_statistics(self)
-        return self
-
     def stages(self) -> dict[str, nn.Module]:
         return dict(zip(("stem", "res2", "pool2", "res3", "res4", "res5", "head"), self.blocks, strict=True))
 
@@ -174,10 +168,6 @@ class ResNet3d(Backbone):
             BasicBranch: [("conv_a", "norm_a"), ("conv_b", "norm_b")],
             ResidualBlock: [("branch1_conv", "branch1_norm")],
         }
-
-    @property
-    def has_frozen_statistics(self) -> bool:
-        return self.freeze_bn != "none"
 
     def bare(self) -> "ResNet3d":
         return type(self)(**{**self._init_args, "after": {}, "branch": Insert(), "head": Head})
