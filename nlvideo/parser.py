@@ -1,15 +1,33 @@
 """The command line's parser: errors are a line, and kinds of blocks are merged by name."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import Namespace, set_dumper
 from lightning.pytorch.cli import LightningArgumentParser
 
 from nlvideo.models.inserts import key_with_kind, merge_inserts
 from nlvideo.parse_errors import explain
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes strings such as ``1e-3``, which YAML 1.1 reads as strings and jsonargparse as numbers."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile("[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$"), [*"-+0123456789"]
+)
+
+
+def to_yaml(config: Mapping[str, Any]) -> str:
+    """Return the text of a config.yaml, which reads as the same values."""
+    return yaml.dump(config, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+set_dumper("yaml", to_yaml)  # for the configurations of classes too, which jsonargparse dumps and loads inside others
 
 
 class Parser(LightningArgumentParser):

@@ -17,10 +17,12 @@ import yaml
 
 import nlvideo
 from nlvideo.__main__ import COMMANDS, main
+from nlvideo.configuration import configuration
 from nlvideo.data import sampling
 from nlvideo.data.manifest import read_manifest
 from nlvideo.data.video import Video
 from nlvideo.evaluation.predictions import read_predictions
+from nlvideo.parser import to_yaml
 from nlvideo.training.trainer import check_devices
 
 ROOT = Path(__file__).parents[1]
@@ -300,6 +302,14 @@ def test_wandb_runs_offline_in_the_runs_folder(tiny, tmp_path, monkeypatch):
     arguments = ["--trainer.logger=WandbLogger", f"--runs_dir={tmp_path}", "--name=logged", "--trainer.max_epochs=1"]
     assert main(["fit", *tiny, *arguments]) == 0
     assert list((tmp_path / "logged" / "wandb").glob("offline-run-*"))
+
+
+def test_names_that_look_like_numbers_stay_names(tmp_path):
+    arguments = ["--name=1e-3", "--trainer.logger=WandbLogger", "--trainer.logger.id=12345e67"]
+    config = configuration(["-c", str(ROOT / "configs" / "demo.yaml"), *arguments])
+    assert (config["name"], config["trainer"]["logger"]["init_args"]["id"]) == ("1e-3", "12345e67")
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert configuration(["-c", str(tmp_path / "config.yaml")]) == config
 
 
 def test_an_interrupt_outside_of_a_training_is_a_line(monkeypatch, capsys):

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from nlvideo.ablation.launch import Resources, in_subprocess
 from nlvideo.ablation.runs import (
     ATTEMPT,
@@ -29,6 +27,7 @@ from nlvideo.configuration import configuration
 from nlvideo.console import console
 from nlvideo.evaluation import progress
 from nlvideo.files import write_json, write_text
+from nlvideo.parser import to_yaml
 from nlvideo.training.stop_if_behind import STOPPED, StopIfBehind, describe_stop
 
 POLL_SECONDS = 2.0
@@ -106,7 +105,7 @@ def _fit(run: Run, folder: Path, resources: Resources) -> list[str]:
 def _adopt_training(run: Run, trained: Path, folder: Path) -> None:
     """Write into a run's folder what a training leaves there, but checkpoints, from another run's with the same one."""
     config = configuration([*run.arguments, f"--runs_dir={folder.parent}", f"--name={folder.name}"])
-    write_text(folder / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / "config.yaml", to_yaml(config))
     write_text(folder / "metrics.csv", (trained / "metrics.csv").read_text())
     write_json(folder / "fit.json", {**read(trained, "fit.json"), TRAINED_IN: trained.name})
 
