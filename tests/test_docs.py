@@ -38,9 +38,9 @@ def commands_of_the_demo() -> list[str]:
 
 
 def commands_of_headers() -> list[str]:
-    """Return the scripts that configurations name at their heads; tests/test_configs.py runs their trainings."""
+    """Return what configurations name at their heads, but trainings: tests/test_configs.py runs those."""
     text = "\n".join(config.read_text() for config in sorted((ROOT / "configs").rglob("*.yaml")))
-    return re.findall(r"^#   (python tools/.*)$", text, flags=re.MULTILINE)
+    return re.findall(r"^#   ((?:python tools/|nlvideo (?:ablate|demo-data) ).*)$", text, flags=re.MULTILINE)
 
 
 def all_commands() -> list[str]:
@@ -94,7 +94,7 @@ def check_script(arguments: list[str], capsys, monkeypatch) -> None:
 
 def check_parser(module: ModuleType, arguments: list[str], capsys) -> None:
     options, overrides = module.build_parser().parse_known_args(arguments)
-    if overrides:  # those of `nlvideo fit`, which tools/cost.py and tools/ablate.py take too
+    if overrides:  # those of `nlvideo fit`, which tools/cost.py and `nlvideo ablate` take too
         configs = [argument for path in options.config for argument in ("-c", path)]
         printed_config(["fit", *configs, "--data.num_classes=2", *overrides], capsys)
 

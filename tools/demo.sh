@@ -7,11 +7,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash tools/setup.sh
-python=.venv/bin/python
 blocks='{res3: [0, 1], res4: [1]}'
 
-"$python" tools/make_demo_data.py data/visitors
-"$python" tools/ablate.py -c configs/demo.yaml --set "model.net.after.at=none,$blocks" -o runs/demo "$@"
+.venv/bin/nlvideo demo-data data/visitors
+.venv/bin/nlvideo ablate -c configs/demo.yaml --set "model.net.after.at=none,$blocks" -o runs/demo "$@"
 
 cat <<TEXT
 
@@ -27,7 +26,7 @@ Clip level is one clip a video, which may step over a short visit; video level a
 What to try next:
   another pairwise function    .venv/bin/nlvideo fit -c configs/demo.yaml --name dot --model.net.after.block.pairwise dot_product
   one block in place of three  .venv/bin/nlvideo fit -c configs/demo.yaml --name one --model.net.after.at '{res4: [1]}'
-  three tables of the paper    .venv/bin/python tools/ablate.py -c configs/demo.yaml --sweep configs/ablations/demo --seeds 0,1,2 --jobs 2 -o runs/demo_tables
-  an ablation of your own      .venv/bin/python tools/ablate.py -c configs/demo.yaml --set model.net.arch=c2d,i3d -o runs/arch
+  three tables of the paper    .venv/bin/nlvideo ablate -c configs/demo.yaml --sweep configs/ablations/demo --seeds 0,1,2 --jobs 2 -o runs/demo_tables
+  an ablation of your own      .venv/bin/nlvideo ablate -c configs/demo.yaml --set model.net.arch=c2d,i3d -o runs/arch
   your own videos              examples/your_videos.md
 TEXT

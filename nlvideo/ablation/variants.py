@@ -13,11 +13,11 @@ from nlvideo.ablation.runs import StopRule
 
 GROUPS = ("model", "data", "trainer")  # keys of a nested override that hold keys
 OF_THE_SWEEP = {
-    "config": "-c of tools/ablate.py",
-    "seed_everything": "--seeds of tools/ablate.py",
-    "name": "-o of tools/ablate.py",
-    "runs_dir": "-o of tools/ablate.py",
-    "overwrite": "-o of tools/ablate.py",
+    "config": "-c of nlvideo ablate",
+    "seed_everything": "--seeds of nlvideo ablate",
+    "name": "-o of nlvideo ablate",
+    "runs_dir": "-o of nlvideo ablate",
+    "overwrite": "-o of nlvideo ablate",
     "ckpt_path": "model.init_from",
 }
 KEYS = ("about", "baseline", "variants", "each_position", "controls", "stop", "max_time", "published")

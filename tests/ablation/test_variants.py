@@ -54,7 +54,7 @@ def test_the_baseline_of_a_sweep_has_no_blocks_on_a_base_with_several_kinds():
 def test_shipped_sweeps_open_with_their_command():
     for path in SWEEPS.rglob("*.yaml"):
         opening = path.read_text().partition("about:")[0]
-        assert "tools/ablate.py -c configs/" in opening
+        assert "nlvideo ablate -c configs/" in opening
         assert f"--sweep {path.relative_to(ROOT)}" in opening
 
 

@@ -52,7 +52,7 @@ Found = dict[str, tuple[float, float]]  # share of weight, and with uniform atte
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="folder of tools/make_demo_data.py")
+    parser.add_argument("data", type=Path, help="folder of `nlvideo demo-data`")
     parser.add_argument("--ckpt_path", type=Path, required=True, help="a checkpoint of the demo's network")
     parser.add_argument("--num-videos", type=int, default=400, help="default: %(default)s")
     parser.add_argument("--commit", default="", help="of the code, for the CSV")
