@@ -39,6 +39,8 @@ def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[R
         if any(plan.controls for plan in plans):
             controls = pd.concat([control_frame(plan, output) for plan in plans])
             tables["controls.csv"] = controls.to_csv(index=False)
+        else:
+            (output / "controls.csv").unlink(missing_ok=True)  # of an earlier plan
         for name, text in tables.items():
             write_text(output / name, text)
         plot_accuracy(panels, output)

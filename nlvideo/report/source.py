@@ -3,20 +3,15 @@
 Whatever a run has not written yet is None, and the page says so.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from nlvideo.evaluation.predictions import Predictions, read_predictions
-
-MAX_BYTES = 50 * 2**20  # of a text file: what nlvideo writes is far smaller
-MAX_VALUES = 10_000  # of a configuration
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from nlvideo.report.reading import read_config, read_csv, read_json, read_text
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,7 @@ class Sweep:
     """A table of a sweep's folder.
 
     Attributes:
+        controls: rows of controls.csv.
         notes: what stands below the table in results.md.
         latex: content of results.tex, of all tables of the folder.
     """
@@ -74,6 +70,7 @@ class Sweep:
     name: str
     variants: list[Variant]
     baseline: str
+    controls: list[dict[str, Any]]
     notes: list[str]
     latex: str
 
@@ -110,8 +107,8 @@ def read_run(folder: Path, name: str | None = None, state: str = "") -> Run:
     Raises:
         ValueError: a file is not as nlvideo writes it; the message names it.
     """
-    config = _read_yaml(folder / "config.yaml")
-    fit, test = (_read_json(folder / f"{stage}.json") for stage in ("fit", "test"))
+    config = read_config(folder / "config.yaml")
+    fit, test = (read_json(folder / f"{stage}.json") for stage in ("fit", "test"))
     shared = str((fit or {}).get("trained_in", ""))  # another run of a sweep, whose training this one shares
     training = folder.parent / shared if shared and Path(shared).name == shared else folder
     predictions, metrics = folder / "predictions.parquet", training / "metrics.csv"
@@ -122,7 +119,7 @@ def read_run(folder: Path, name: str | None = None, state: str = "") -> Run:
         config,
         fit,
         test,
-        _read_csv(metrics) if metrics.is_file() else None,
+        read_csv(metrics) if metrics.is_file() else None,
         read_predictions(predictions) if test and predictions.is_file() else None,
         "finished" if test else state or found,
         training / "last.ckpt",
@@ -135,15 +132,11 @@ def read_sweeps(folder: Path) -> list[Sweep]:
     Raises:
         ValueError: a file is not as nlvideo writes it; the message names it.
     """
-    results, runs = _read_csv(folder / "results.csv"), _read_csv(folder / "runs.csv")
-    for name, table, columns in (
-        ("results.csv", results, ("sweep", "variant", "baseline")),
-        ("runs.csv", runs, ("sweep", "variant", "run", "folder", "state")),
-    ):
-        if missing := [column for column in columns if column not in table]:
-            raise ValueError(f"{folder / name}: no column {missing[0]!r}; expected what nlvideo ablate writes")
-    latex = _read_text(folder / "results.tex") if (folder / "results.tex").is_file() else ""
-    notes = _notes(_read_text(folder / "results.md")) if (folder / "results.md").is_file() else {}
+    results = read_csv(folder / "results.csv", ("sweep", "variant", "baseline"))
+    runs = read_csv(folder / "runs.csv", ("sweep", "variant", "run", "folder", "state"))
+    controls = _controls(folder / "controls.csv")
+    latex = read_text(folder / "results.tex") if (folder / "results.tex").is_file() else ""
+    notes = _notes(read_text(folder / "results.md")) if (folder / "results.md").is_file() else {}
     read: dict[str, Run] = {}  # a run may be in several tables
     sweeps = []
     for name, rows in results.groupby("sweep", sort=False):
@@ -152,7 +145,7 @@ def read_sweeps(folder: Path) -> list[Sweep]:
             its = runs[(runs["sweep"] == name) & (runs["variant"] == row["variant"])]
             variants.append(Variant(str(row["variant"]), row, _runs_of(its, folder, read)))
         baseline = next((each.name for each in variants if each.row["baseline"] in (True, "True")), variants[0].name)
-        sweeps.append(Sweep(str(name), variants, baseline, notes.get(str(name), []), latex))
+        sweeps.append(Sweep(str(name), variants, baseline, controls.get(name, []), notes.get(str(name), []), latex))
     if not sweeps:
         raise ValueError(f"{folder / 'results.csv'}: no rows; expected what nlvideo ablate writes")
     return sweeps
@@ -172,6 +165,14 @@ def _runs_of(rows: pd.DataFrame, folder: Path, read: dict[str, Run]) -> list[Run
     return found
 
 
+def _controls(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return the compute-matched controls of each sweep that has some."""
+    if not path.is_file():
+        return {}
+    table = read_csv(path, ("sweep", "variant", "measure", "control", "off"))
+    return {name: rows.to_dict("records") for name, rows in table.groupby("sweep")}
+
+
 def _notes(markdown: str) -> dict[str, list[str]]:
     """Return the lines below each table of results.md, by the sweep's name."""
     notes: dict[str, list[str]] = {}
@@ -181,56 +182,6 @@ def _notes(markdown: str) -> dict[str, list[str]]:
         elif line and not line.startswith("|") and notes:
             found.append(line)
     return notes
-
-
-def _read_text(path: Path) -> str:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size:,} bytes; what nlvideo writes has no more than {MAX_BYTES:,}")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file ({error})") from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.load(_read_text(path), LOADER)  # safe: plain values only
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if _size(content) > MAX_VALUES:  # few bytes can name one list many times
-        raise ValueError(f"{path}: more than {MAX_VALUES:,} values; what nlvideo writes has some hundred")
-    if not isinstance(content, dict) or not all(isinstance(content.get(key), dict) for key in ("model", "data")):
-        raise ValueError(f"{path}: not the configuration of a run: no mappings model and data")
-    return content
-
-
-def _size(node: Any, counted: int = 0) -> int:
-    """Return how many values a nested one has, and no more than `MAX_VALUES` + 1."""
-    items = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for item in items:
-        if counted > MAX_VALUES:
-            break
-        counted = _size(item, counted)
-    return counted + 1
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a mapping, got {type(content).__name__}")
-    return content
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])  # a variant may be called null
-    except (ValueError, pd.errors.ParserError) as error:
-        raise ValueError(f"{path}: not a table: {' '.join(str(error).split())}") from error
 
 
 def flat(config: dict[str, Any]) -> dict[str, str]:

@@ -119,7 +119,9 @@ def _of_sweeps(folder: Path, sweeps: list[Sweep], variant: str | None) -> Subjec
         (run for its in (chosen, baseline) for run in (its.tested or its.runs)), next(iter(entries.values()))[1][0]
     )
     title = f"Sweep {folder.resolve().name}"
-    own_tables = [tables.sweep_table(its) for its in sweeps]
+    own_tables = [
+        table for its in sweeps for table in (tables.sweep_table(its), tables.controls_table(its)) if table.rows
+    ]
     return Subject(title, list(entries.values()), focus, network, reference, own_tables, sweeps[0].latex, costs)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from nlvideo.ablation import control_tables
 from nlvideo.ablation.tables import LATEX, duration
 from nlvideo.report.source import Run, Sweep, Variant, flat
 
@@ -69,6 +70,30 @@ def sweep_table(sweep: Sweep) -> Table:
     return Table(sweep.name, columns, cells, sweep.notes, marked)
 
 
+def controls_table(sweep: Sweep) -> Table:
+    """Return the differences of a sweep's variants to their compute-matched controls."""
+    columns = ["variant", "alike in", "control", "off by %", "Δ to it [95 %]", "p (Holm)", "P(better) %"]
+    rows = [
+        [
+            Cell(str(row["variant"])),
+            Cell(control_tables.ALIKE.get(row["measure"], str(row["measure"]))),
+            Cell(str(row["control"])),
+            shown(row["off"], "+.1f", 100),
+            *_difference(row),
+        ]
+        for row in sweep.controls
+    ]
+    return Table(f"{sweep.name}: controls", columns, rows, [control_tables.ABOUT])
+
+
+def _difference(row: dict[str, Any]) -> list[Cell]:
+    return [
+        percent(*(row.get(f"difference_{name}") for name in ("mean", "low", "high")), form="+.1f"),
+        shown(row.get("difference_p_holm"), ".2g"),
+        percent(row.get("difference_better"), form=".0f"),
+    ]
+
+
 def _sweep_cells(variant: Variant) -> dict[str, Cell]:
     row = variant.row
     get = row.get
@@ -81,9 +106,7 @@ def _sweep_cells(variant: Variant) -> dict[str, Cell]:
         "top-1 % [95 %]" if number(interval[0]) is not None else "top-1 %": percent(get("video_top1_mean"), *interval),
         "± of seeds": shown(get("video_top1_std"), ".1f", 100),
         "clip top-1 %": percent(get("clip_top1_mean")),
-        "Δ [95 %]": percent(*(get(f"difference_{name}") for name in ("mean", "low", "high")), form="+.1f"),
-        "p (Holm)": shown(get("difference_p_holm"), ".2g"),
-        "P(better) %": percent(get("difference_better"), form=".0f"),
+        **dict(zip(("Δ [95 %]", "p (Holm)", "P(better) %"), _difference(row), strict=True)),
         "seeds for 1 %": shown(get("difference_seeds_needed"), ".0f"),
         "params M": shown(get("params"), ".3f", 1e-6),
         "GMACs": shown(get("gmacs"), ".4g"),

@@ -15,6 +15,7 @@ from nlvideo.ablation import report as sweep_report
 from nlvideo.ablation.grid import sweep_of_settings
 from nlvideo.ablation.plan import make_plans
 from nlvideo.evaluation.predictions import read_predictions, write_predictions
+from nlvideo.report.reading import read_csv
 from nlvideo.report.source import read_run
 
 
@@ -72,10 +73,10 @@ def test_missing_videos_and_weights_are_said(tested, tmp_path):
 
 
 def test_a_sweep_is_read_from_what_ablate_writes(tested, tiny, tmp_path, monkeypatch):
-    sweep = sweep_of_settings(["model.net.after.at=none,{res4: [1]}"], "where")
+    sweep = replace(sweep_of_settings(["model.net.after.at=none,{res4: [1]}"], "where"), controls=("params",))
     plans = make_plans([sweep], tiny, [0, 1])
     output = tmp_path / "where"
-    for row, wrong in zip(plans[0].rows, (3, 1), strict=True):
+    for row, wrong in zip(plans[0].rows, (3, 1, 2), strict=True):
         for run in row.runs:
             folder = shutil.copytree(tested, run.folder(output))
             config = (
@@ -97,6 +98,10 @@ def test_a_sweep_is_read_from_what_ablate_writes(tested, tiny, tmp_path, monkeyp
     assert "seeds 0, 1." in text
     names = re.findall(r"<tr class=\"marked\">\s*<td>(.*?)</td>", page)
     assert names == ["none"]
+    control = plans[0].rows[2].variant.name
+    assert re.search(
+        rf"where: controls.*?res4\.1\s+parameters\s+{re.escape(control)}\s+[+−]\S+\s+\+12\.5", text, re.DOTALL
+    )
     assert "none has 62.5" in text_of(report(output, "--variant", "none", tmp_path / "none.html"))
     assert main(["report", str(output), "--variant", "res5", "-o", str(tmp_path / "x.html")]) == 1
 
@@ -167,9 +172,7 @@ def test_bad_options_are_one_line(tested, tmp_path, capsys):
 
 def test_a_variant_called_null_keeps_its_name(tmp_path):
     pd.DataFrame({"variant": ["null"]}).to_csv(tmp_path / "x.csv")
-    from nlvideo.report.source import _read_csv
-
-    assert _read_csv(tmp_path / "x.csv")["variant"].tolist() == ["null"]
+    assert read_csv(tmp_path / "x.csv")["variant"].tolist() == ["null"]
 
 
 def test_a_run_is_read_as_it_was_written(tested):
