@@ -14,6 +14,20 @@ def search_working_directory() -> None:
         sys.path.append(os.getcwd())
 
 
+def import_if_there(name: str) -> ModuleType | None:
+    """Import a module, or return None if there is none.
+
+    Raises:
+        ModuleNotFoundError: the module is there, and imports another one that is not.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        return None
+
+
 def import_module(name: str) -> ModuleType:
     """Import a module that the user named.
 
@@ -21,15 +35,12 @@ def import_module(name: str) -> ModuleType:
         ValueError: there is no such module.
     """
     search_working_directory()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports another one that is not
-        raise ValueError(
-            f"--import {name}: no such module; for my_blocks.py in this folder give --import my_blocks; the folder of "
-            "one elsewhere goes into PYTHONPATH"
-        ) from error
+    if module := import_if_there(name):
+        return module
+    raise ValueError(
+        f"--import {name}: no such module; for my_blocks.py in this folder give --import my_blocks; the folder of one "
+        "elsewhere goes into PYTHONPATH"
+    )
 
 
 def add_import_argument(parser: ArgumentParser) -> None:

@@ -13,7 +13,10 @@ STANDARD = sys.stdlib_module_names
 ALLOWED = {
     "ops": {"torch"},
     "blocks": {"torch", "nlvideo.ops"},
-    "models": {"torch", "torchvision", "pytorchvideo", "nlvideo.blocks", "nlvideo.ops", "nlvideo.suggest"},
+    "models": {
+        *("torch", "torchvision", "pytorchvideo", "nlvideo.blocks", "nlvideo.ops", "nlvideo.suggest"),
+        "nlvideo.user_modules",
+    },
     "data": {"torch", "torchvision", "lightning", "numpy", "nlvideo.files"},
     "data/video": {"torch", "numpy", "PIL", "av", "decord", "torchcodec"},
     "data/prepare": {"torch", "numpy", "av", "nlvideo.data", "nlvideo.files"},
@@ -39,7 +42,8 @@ ALLOWED = {
         "nlvideo.exit_codes",
     },
     "report": {
-        *("numpy", "pandas", "bokeh", "jinja2", "markupsafe", "matplotlib", "PIL", "yaml", "nlvideo.ablation.tables"),
+        *("numpy", "pandas", "bokeh", "jinja2", "markupsafe", "matplotlib", "PIL", "yaml"),
+        *("nlvideo.ablation.tables", "nlvideo.ablation.control_tables"),
         *("nlvideo.analysis", "nlvideo.checkpoint", "nlvideo.data", "nlvideo.evaluation", "nlvideo.models"),
     },
     "visitors": {"numpy", "matplotlib", "nlvideo.data.prepare"},

@@ -3,7 +3,6 @@
 A new library is one `Source` and its place in `SOURCES`.
 """
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from torchvision.models import get_model_weights
 
 from nlvideo.models.backbone import GREY, Normalisation
 from nlvideo.suggest import did_you_mean
+from nlvideo.user_modules import import_if_there
 
 Builder = Callable[..., nn.Module]
 
@@ -63,15 +63,12 @@ def find_builder(path: str) -> Builder:
     module_name, _, name = path.rpartition(".")
     if not module_name:
         raise ValueError(f"model {path!r}: expected module.function, such as torchvision.models.video.r3d_18")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports another one that is not
+    module = import_if_there(module_name)
+    if module is None:
         raise ValueError(
-            f"model {path!r}: no module {error.name!r}; expected a function or class of an installed package, or of a "
+            f"model {path!r}: no module {module_name!r}; expected a function or class of an installed package, or of a "
             "file in this folder: my_net.make for make in my_net.py"
-        ) from error
+        )
     builder = getattr(module, name, None)
     if not callable(builder):
         near = did_you_mean(name, [each for each, value in vars(module).items() if callable(value)])
