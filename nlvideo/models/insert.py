@@ -1,12 +1,12 @@
 """Insertion of attention blocks into any torch model, by module path."""
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from nlvideo.blocks import Block
 from nlvideo.models.dry_run import REFUSED, dry_run
+from nlvideo.models.module_paths import nearest_paths
 
 INSERTED = "inserted"  # name of a block below the module that it stands after
 
@@ -59,8 +59,7 @@ def _run_inserted(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
 def _module_at(model: nn.Module, path: str) -> nn.Module:
     modules = dict(model.named_modules())
     if path not in modules:
-        nearest = difflib.get_close_matches(path, modules, n=5, cutoff=0.3)
-        raise ValueError(f"insert_blocks: no module {path!r}; the nearest are {', '.join(nearest)}")
+        raise ValueError(f"insert_blocks: no module {path!r}; the nearest are {nearest_paths(path, modules)}")
     module = modules[path]
     while isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
         module = module[-1]
