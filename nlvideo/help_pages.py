@@ -58,7 +58,15 @@ class Source(NamedTuple):
 
 LIMITS = Source("Trainer", "trainer", "training/trainer.py", "Trainer")
 LIGHTNING = Source(
-    "", "trainer", "pytorch/trainer/trainer.py", "Trainer", skipped=("max_epochs", "max_steps"), package="lightning"
+    "",
+    "trainer",
+    "pytorch/trainer/trainer.py",
+    "Trainer",
+    skipped=(
+        *("max_epochs", "max_steps", "overfit_batches"),
+        *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
+    ),
+    package="lightning",
 )
 COMMON = (
     *("accelerator", "devices", "num_nodes", "precision", "logger", "callbacks", "log_every_n_steps"),

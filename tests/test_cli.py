@@ -312,6 +312,15 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
     assert configuration(["-c", str(tmp_path / "config.yaml")]) == config
 
 
+def test_a_limit_of_1_is_one_batch_and_1_0_is_all():
+    # In a process of its own: once rich has made Union[float, int], typing gives it for Lightning's Union[int, float].
+    limits = {"limit_train_batches": "1", "limit_val_batches": "1", "limit_test_batches": "1.0", "overfit_batches": "1"}
+    options = ["fit", "-c", "demo", *(f"--trainer.{name}={given}" for name, given in limits.items()), "--print_config"]
+    shown = subprocess.run([sys.executable, "-m", "nlvideo", *options], capture_output=True, text=True, check=True)
+    for name, given in limits.items():
+        assert f"  {name}: {given}\n" in shown.stdout
+
+
 def test_an_interrupt_outside_of_a_training_is_a_line(monkeypatch, capsys):
     def interrupt(args):
         raise KeyboardInterrupt

@@ -21,15 +21,38 @@ class Trainer(lightning.Trainer):
     Args:
         max_epochs: Stop after so many epochs; -1 is without limit. null is -1 if `max_steps` is given, else 1000.
         max_steps: Stop after so many steps of the optimizer; -1 is without limit.
+        limit_train_batches: So many batches an epoch (a whole number), or this share of them (as in 0.1).
+        limit_val_batches: The same of a validation; 0 leaves it out.
+        limit_test_batches: The same of a test.
+        overfit_batches: Train and validate on so many training batches, or this share of them, always the same.
     """
 
-    def __init__(self, *, max_epochs: int | None = None, max_steps: int = -1, **kwargs: Any):
+    # Lightning's own annotations of the limits may come out as float | int, and 1 as 1.0, which is all: typing keeps
+    # one of both orders, whichever was there first in this process.
+    def __init__(
+        self,
+        *,
+        max_epochs: int | None = None,
+        max_steps: int = -1,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        **kwargs: Any,
+    ):
         for name, limit in (("max_epochs", max_epochs), ("max_steps", max_steps)):
             if limit == 0:
                 raise ValueError(f"trainer.{name}: expected at least 1, or -1 for no limit, got 0")
         if max_epochs is None:
             max_epochs = 1000 if max_steps == -1 else -1
-        super().__init__(max_epochs=max_epochs, **kwargs)
+        super().__init__(
+            max_epochs=max_epochs,
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            overfit_batches=overfit_batches,
+            **kwargs,
+        )
         self.step_limit = float("inf") if max_steps == -1 else max_steps
 
     @property
