@@ -33,7 +33,7 @@ from nlvideo.training.metrics_logger import metrics_logger
 from nlvideo.training.resume import find_resumable_run
 from nlvideo.training.run_folder import RunFolder, check_name, forget_run
 from nlvideo.training.run_lock import run_lock
-from nlvideo.training.sanity_checks import check_strategy
+from nlvideo.training.sanity_checks import check_trainer
 from nlvideo.training.trainer import Trainer, check_devices, set_speed, with_timeout
 from nlvideo.training.wandb_media import WandbMedia
 from nlvideo.user_modules import import_named_modules
@@ -99,7 +99,7 @@ class VideoCLI(LightningCLI):
             config.name = config.name or f"fit-{datetime.now():%Y%m%d-%H%M%S}"
             self.folder = Path(config.runs_dir) / config.name
         config.trainer.default_root_dir = str(self.folder)
-        check_strategy(config.trainer.strategy)
+        check_trainer(config.trainer)
         check_devices(config.trainer)
         self.resumed, self.same_command = None, False
         if self.subcommand == "fit":
@@ -196,7 +196,8 @@ class VideoCLI(LightningCLI):
         return trainer
 
     def after_fit(self) -> None:
-        say_next("test", "-c", self.folder / "config.yaml", "--ckpt_path", self.folder / "last.ckpt")
+        if not self.trainer.fast_dev_run:  # which keeps no checkpoint
+            say_next("test", "-c", self.folder / "config.yaml", "--ckpt_path", self.folder / "last.ckpt")
 
     def after_validate(self) -> None:
         say_next("test", *self._of_checkpoint())

@@ -63,7 +63,7 @@ LIGHTNING = Source(
     "pytorch/trainer/trainer.py",
     "Trainer",
     skipped=(
-        *("max_epochs", "max_steps", "overfit_batches"),
+        *("max_epochs", "max_steps", "overfit_batches", "barebones", "enable_checkpointing"),
         *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
     ),
     package="lightning",

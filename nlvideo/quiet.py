@@ -8,6 +8,7 @@ def hush_libraries() -> None:
     """Silence them in this process."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.profilers").setLevel(logging.INFO)  # what a profiler has measured
     for message in (
         r".*callbacks used to create the checkpoint need to be provided.*",  # a test needs no ModelCheckpoint
         r"Checkpoint directory .* exists and is not empty",  # our run folder, made a moment ago

@@ -158,6 +158,8 @@ BAD_INPUT = {
     "batch too large": (["--data.batch_size=999"], 1, "batch_size"),
     "setting without effect": (["--model.schedule.milestones=[3]"], 1, "milestones belong to schedule 'steps'"),
     "sharded strategy": (["--trainer.strategy=deepspeed"], 1, "trainer.strategy deepspeed: not supported; use ddp"),
+    "overfitting": (["--trainer.overfit_batches=2"], 1, "trainer.overfit_batches 2: not supported; to see whether"),
+    "no checkpoints": (["--trainer.enable_checkpointing=false"], 1, "a run always has its metrics and checkpoints"),
     "no seed": (["--seed_everything=true"], 2, "seed_everything: expected a whole number"),
     "no such checkpoint": (["--ckpt_path=gone.ckpt"], 1, "gone.ckpt: no such file"),
     "no epochs": (["--trainer.max_epochs=0"], 1, "trainer.max_epochs: expected at least 1, or -1 for no limit, got 0"),
@@ -200,6 +202,15 @@ def test_bad_input_is_a_line_that_names_the_thing(name, tiny, tmp_path, capsys):
     assert words in shown
     assert "Traceback" not in shown
     assert len(shown.strip().splitlines()) <= 2
+
+
+def test_a_dry_run_keeps_nothing_and_a_profile_is_printed(tiny, tmp_path):
+    command = [sys.executable, "-m", "nlvideo", "fit", *tiny, f"--runs_dir={tmp_path}", "--name=dry"]
+    options = ["--trainer.fast_dev_run=true", "--trainer.profiler=simple"]
+    shown = subprocess.run([*command, *options], capture_output=True, text=True, check=True)
+    assert "next:" not in shown.stdout
+    assert not list(tmp_path.rglob("*.ckpt"))
+    assert "FIT Profiler Report" in shown.stdout + shown.stderr
 
 
 def test_unknown_yaml_key(tiny, tmp_path, capsys):
@@ -314,7 +325,7 @@ def test_names_that_look_like_numbers_stay_names(tmp_path):
 
 def test_a_limit_of_1_is_one_batch_and_1_0_is_all():
     # In a process of its own: once rich has made Union[float, int], typing gives it for Lightning's Union[int, float].
-    limits = {"limit_train_batches": "1", "limit_val_batches": "1", "limit_test_batches": "1.0", "overfit_batches": "1"}
+    limits = {"limit_train_batches": "1", "limit_val_batches": "1", "limit_test_batches": "1.0"}
     options = ["fit", "-c", "demo", *(f"--trainer.{name}={given}" for name, given in limits.items()), "--print_config"]
     shown = subprocess.run([sys.executable, "-m", "nlvideo", *options], capture_output=True, text=True, check=True)
     for name, given in limits.items():

@@ -1,7 +1,7 @@
 """Checks of a training before it costs hours: its settings and the length of its clips."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lightning import LightningModule, Trainer
@@ -15,13 +15,24 @@ from nlvideo.training.optim import Schedule
 SHORT_EPOCH = 10  # batches: fewer make more epoch than training
 
 
-def check_strategy(strategy: Any) -> None:
-    """Raise ValueError if a Trainer's strategy splits parameters: parameter groups are made by whole parameters."""
+def check_trainer(settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for settings of a Trainer that have no place here, with what does their work instead."""
+    strategy = settings["strategy"]
     name = (strategy if isinstance(strategy, str) else type(strategy).__name__).lower()
     if any(sharded in name for sharded in ("fsdp", "deepspeed", "modelparallel", "model_parallel")):
-        raise ValueError(
+        raise ValueError(  # parameter groups are made by whole parameters
             f"trainer.strategy {strategy}: not supported; use ddp: the largest network here takes less than 1 GB with "
             "gradients and optimizer"
+        )
+    if settings["overfit_batches"]:
+        raise ValueError(
+            f"trainer.overfit_batches {settings['overfit_batches']}: not supported; to see whether a network learns a "
+            "few videos by heart, name them in a manifest, as in --data.train few.csv --data.val few.csv"
+        )
+    if settings["barebones"] or settings["enable_checkpointing"] is False:
+        raise ValueError(
+            "trainer.barebones and trainer.enable_checkpointing false: not supported; a run always has its metrics and "
+            "checkpoints. --trainer.fast_dev_run true tries one step of everything and keeps nothing"
         )
 
 

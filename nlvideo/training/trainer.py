@@ -24,7 +24,6 @@ class Trainer(lightning.Trainer):
         limit_train_batches: So many batches an epoch (a whole number), or this share of them (as in 0.1).
         limit_val_batches: The same of a validation; 0 leaves it out.
         limit_test_batches: The same of a test.
-        overfit_batches: Train and validate on so many training batches, or this share of them, always the same.
     """
 
     # Lightning's own annotations of the limits may come out as float | int, and 1 as 1.0, which is all: typing keeps
@@ -37,7 +36,6 @@ class Trainer(lightning.Trainer):
         limit_train_batches: int | float | None = None,
         limit_val_batches: int | float | None = None,
         limit_test_batches: int | float | None = None,
-        overfit_batches: int | float = 0.0,
         **kwargs: Any,
     ):
         for name, limit in (("max_epochs", max_epochs), ("max_steps", max_steps)):
@@ -50,7 +48,6 @@ class Trainer(lightning.Trainer):
             limit_train_batches=limit_train_batches,
             limit_val_batches=limit_val_batches,
             limit_test_batches=limit_test_batches,
-            overfit_batches=overfit_batches,
             **kwargs,
         )
         self.step_limit = float("inf") if max_steps == -1 else max_steps
