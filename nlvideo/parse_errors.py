@@ -27,6 +27,11 @@ def explain(message: str, options: Iterable[str]) -> str:
     message = " ".join(message.split())
     if found := re.fullmatch(r"unrecognized arguments: (.*)", message):
         return _unknown_argument(found[1], options)
+    if found := re.fullmatch(r"the following arguments are required: (.*)", message):
+        return (
+            f"not given, and without a default: {found[1]}; arguments of a class stand below its key, as in "
+            "--trainer.logger TensorBoardLogger --trainer.logger.save_dir runs/logs"
+        )
     if found := re.fullmatch(r"Option '(.*)' is not accepted", message):
         known = [option.removeprefix("--") for option in options]
         return f"{message}{did_you_mean(found[1], known)}"

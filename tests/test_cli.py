@@ -176,6 +176,7 @@ BAD_INPUT = {
     "misspelt network": (["--model.net=ResNet4d"], 2, "a class's import path; did you mean ResNet3d?"),
     "misspelt block": (["--model.net.after.block=NonLocl"], 2, "did you mean NonLocal?"),
     "misspelt logger": (["--trainer.logger=WandbLoger"], 2, "did you mean WandbLogger?"),
+    "logger without a folder": (["--trainer.logger=CSVLogger"], 2, "without a default: save_dir; arguments of a class"),
     "misspelt callback": (["--trainer.callbacks+=EarlyStoping"], 2, "did you mean EarlyStopping?"),
     "misspelt precision": (["--trainer.precision=bf17"], 2, "64-true, bf16, got bf17; did you mean bf16?"),
     "misspelt choice": (["--data.decoder=decod"], 2, "torchcodec_cuda, got decod; did you mean decord?"),
