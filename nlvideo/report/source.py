@@ -176,10 +176,12 @@ def _controls(path: Path) -> dict[str, list[dict[str, Any]]]:
 def _notes(markdown: str) -> dict[str, list[str]]:
     """Return the lines below each table of results.md, by the sweep's name."""
     notes: dict[str, list[str]] = {}
+    found: list[str] = []
     for line in markdown.splitlines():
         if line.startswith("**"):
-            notes[line[2:].partition("**")[0]] = found = []
-        elif line and not line.startswith("|") and notes:
+            name = line[2:].partition("**")[0]
+            found = [] if name in notes else notes.setdefault(name, [])  # the second one is of the sweep's controls
+        elif line and not line.startswith("|"):
             found.append(line)
     return notes
 

@@ -99,6 +99,7 @@ def test_a_sweep_is_read_from_what_ablate_writes(tested, tiny, tmp_path, monkeyp
     names = re.findall(r"<tr class=\"marked\">\s*<td>(.*?)</td>", page)
     assert names == ["none"]
     control = plans[0].rows[2].variant.name
+    assert page.count('<p class="note">Δ: to ') == page.count('<p class="note">A control is ') == 1
     assert re.search(
         rf"where: controls.*?res4\.1\s+parameters\s+{re.escape(control)}\s+[+−]\S+\s+\+12\.5", text, re.DOTALL
     )
