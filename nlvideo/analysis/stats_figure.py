@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ PANELS = (
     *("gate_mean", "gate_spread"),
 )
 COLUMNS = 3
+TITLE_WIDTH = 30  # characters that a panel has room for
 
 
 @styled
@@ -41,7 +43,7 @@ def save_stats(
             axis.plot([line["low"], line["high"]], [y, y], color="C0")
             if not math.isnan(line["uniform"]):
                 axis.plot(line["uniform"], y, "|", color="C1", markersize=12, markeredgewidth=2)
-        axis.set_title(names[measure])
+        axis.set_title(fill(names[measure], TITLE_WIDTH))
         axis.set_yticks(range(len(blocks)), blocks)
         axis.set_ylim(len(blocks) - 0.5, -0.5)
         axis.set_xlim(left=0)
@@ -51,7 +53,8 @@ def save_stats(
         offsets = range(-last, last + 1)
         axis.plot(offsets, of_block["lags"], "o-", color="C0", markersize=3, label="measured")
         axis.plot(offsets, of_block["lags_uniform"], color="C1", label="uniform")
-        axis.set_title(f"{block}: weight, by frames of the map later")
+        axis.set_title(f"{block}: share of the weight")
+        axis.set_xlabel("frames of the map later")
         axis.set_ylim(bottom=0)
         axis.legend()
     for axis in axes[num_panels:]:
