@@ -98,7 +98,8 @@ def test_every_command_prints_names_as_they_are(bracketed, tiny, tmp_path, capsy
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text("about: '[about]'\nbaseline: '[plain]'\nvariants:\n  '[plain]': {model.net.width: 4}\n")
     arguments = [argument for argument in tiny if "width" not in argument]
-    shown = run_tool("ablate.py", *arguments, "--sweep", sweep, "--plan", "-o", tmp_path / "out [x]")
+    assert main(["ablate", *arguments, "--sweep", str(sweep), "--plan", "-o", str(tmp_path / "out [x]")]) == 0
+    shown = capsys.readouterr().out
     assert "[about]" in shown
     assert "[plain]" in shown
 

@@ -39,7 +39,8 @@ def named_in(page: str) -> set[str]:
 
 def test_the_pages_name_the_options_of_the_parser(known_options):
     shown = named_in(help_page("fit") + help_page("fit", "trainer") + help_page("test"))
-    assert known_options - shown == {*PLACES_OF_FILES, "--no_resume"}
+    refused = {f"--trainer.{name}" for name in ("overfit_batches", "barebones", "enable_checkpointing")}
+    assert known_options - shown == {*PLACES_OF_FILES, "--no_resume", *refused}
     assert shown - known_options == {"--import"}  # read before the parser sees the command line
 
 

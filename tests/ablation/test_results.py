@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from nlvideo.__main__ import main
 from nlvideo.ablation import report
 from nlvideo.ablation.cost_plot import pareto_front
 from nlvideo.ablation.execute import run_one
@@ -176,16 +177,17 @@ def test_time_is_estimated_by_multiply_adds_and_epochs(plan, tmp_path):
     assert narrow.runs[0].work == pytest.approx(5 * narrow.cost.gmacs)
 
 
-def test_the_tool_plans_and_reports(plan, tmp_path, run_tool):
+def test_the_command_plans_and_reports(plan, tmp_path, capsys):
     arguments = [*DEMO, f"--data.num_classes={NUM_CLASSES}", "--trainer.max_epochs=5", *WIDTHS, "--seeds=0,1,2"]
-    printed = run_tool("ablate.py", *arguments, "-o", tmp_path / "new", "--plan")
+    assert main(["ablate", *arguments, "-o", str(tmp_path / "new"), "--plan"]) == 0
+    printed = capsys.readouterr().out
     assert "6 of 6 runs to do; time one after another: unknown until one is finished" in printed
     assert not (tmp_path / "new").exists()
     for row in plan.rows:
         for seed, run in enumerate(row.runs):
             write_run(run.folder(tmp_path), 0.5, seed, seconds=80)
-    printed = run_tool("ablate.py", *arguments, "-o", tmp_path, "--report-only")
-    assert " ± " in printed
+    assert main(["ablate", *arguments, "-o", str(tmp_path), "--report-only"]) == 0
+    assert " ± " in capsys.readouterr().out
     assert (tmp_path / "accuracy.pdf").is_file()
 
 
@@ -196,10 +198,10 @@ def test_the_tool_plans_and_reports(plan, tmp_path, run_tool):
         (["--set", "model.net.width=4", "--report-only"], "no such folder"),
     ],
 )
-def test_the_tools_errors_are_a_line(arguments, words, tmp_path, run_tool):
-    with pytest.raises(AssertionError) as raised:  # run_tool's, with what the tool printed
-        run_tool("ablate.py", *DEMO, *arguments, "-o", tmp_path / "new")
-    (line,) = [line for line in str(raised.value).splitlines() if "ablate: " in line]
+def test_an_error_is_a_line(arguments, words, tmp_path, capsys):
+    assert main(["ablate", *DEMO, *arguments, "-o", str(tmp_path / "new")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("nlvideo: ")
     assert words in line
 
 

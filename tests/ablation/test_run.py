@@ -27,7 +27,6 @@ from nlvideo.evaluation.predictions import read_predictions
 from nlvideo.training.run_folder import write_json
 from nlvideo.training.run_lock import run_lock
 
-ROOT = Path(__file__).parents[2]
 FOUR = {
     "plain": {"model.net.after.at": "none"},
     "res3": {"model.net.after.at": {"res3": [0]}},
@@ -126,7 +125,7 @@ def test_a_sweep_that_was_killed_ends_as_an_undisturbed_one(four, base, tmp_path
     plan, undisturbed = four
     output = tmp_path / "killed"
     sweep = write_sweep(tmp_path, FOUR)
-    command = [sys.executable, ROOT / "tools" / "ablate.py", *base, "--sweep", sweep, "-o", output]
+    command = [sys.executable, "-m", "nlvideo", "ablate", *base, "--sweep", sweep, "-o", output]
     sweeping = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first, second, *_ = all_runs([plan])
     deadline = time.monotonic() + 240
