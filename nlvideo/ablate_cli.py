@@ -123,6 +123,7 @@ def main(args: list[str] | None = None) -> int:
             console().print(rich_controls(panel[0], output))
     if not options.report_only:
         log_tables(panels, output)
-    console().print(f"written to {output}: {FILES}; and a folder for each run")
+    controls = ", controls.csv" if any(plan.controls for plan in plans) else ""
+    console().print(f"written to {output}: {FILES}{controls}; and a folder for each run")
     print(f"next: {shlex.join(['nlvideo', 'report', str(output), '-o', str(output / 'report.html')])}")
     return 0 if options.report_only or all(is_done(each, output) for each in runs) else 1

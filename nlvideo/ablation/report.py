@@ -19,11 +19,12 @@ from nlvideo.console import console
 from nlvideo.files import write_text
 from nlvideo.training.loggers import logged_in_to_wandb, wandb_loggers
 
-FILES = "results.md, results.tex, results.csv, runs.csv, controls.csv; accuracy, cost and curves as .png and .pdf"
+FILES = "results.md, results.tex, results.csv, runs.csv; accuracy, cost and curves as .png and .pdf"
 
 
 def write_report(plans: Sequence[Plan], output: Path) -> list[tuple[Plan, list[Result]]]:
-    """Write the results of all sweeps into one set of files (`FILES`), a table or a panel for each sweep.
+    """Write the results of all sweeps into one set of files (`FILES`), a table or a panel for each sweep; and
+    controls.csv, if there are controls.
 
     Of several runners on one folder, one writes at a time.
     """

@@ -100,10 +100,9 @@ def _sweep_cells(variant: Variant) -> dict[str, Cell]:
     finished, asked = number(get("finished")), number(get("num_runs"))
     words = "; ".join(text for text in _notes(row) if text)
     seconds = number(get("seconds"))
-    interval = (get("video_top1_low"), get("video_top1_high"))
     return {
         "variant": Cell(variant.name),
-        "top-1 % [95 %]" if number(interval[0]) is not None else "top-1 %": percent(get("video_top1_mean"), *interval),
+        "top-1 % [95 %]": percent(*(get(f"video_top1_{name}") for name in ("mean", "low", "high"))),
         "± of seeds": shown(get("video_top1_std"), ".1f", 100),
         "clip top-1 %": percent(get("clip_top1_mean")),
         **dict(zip(("Δ [95 %]", "p (Holm)", "P(better) %"), _difference(row), strict=True)),

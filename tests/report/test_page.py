@@ -104,6 +104,9 @@ def test_a_sweep_is_read_from_what_ablate_writes(tested, tiny, tmp_path, monkeyp
         rf"where: controls.*?res4\.1\s+parameters\s+{re.escape(control)}\s+[+−]\S+\s+\+12\.5", text, re.DOTALL
     )
     assert "none has 62.5" in text_of(report(output, "--variant", "none", tmp_path / "none.html"))
+    (plans[0].rows[1].runs[0].folder(output) / "test.json").unlink()  # now no run of this variant is tested
+    sweep_report.write_report(plans, output)
+    assert "Not in these numbers: res4.1, seed 0: " in text_of(report(output, tmp_path / "without.html"))
     assert main(["report", str(output), "--variant", "res5", "-o", str(tmp_path / "x.html")]) == 1
 
 
