@@ -42,7 +42,7 @@ class Source(NamedTuple):
         key: in front of each.
         file: of the class, within its package.
         name: of the class.
-        skipped: parameters that stand elsewhere.
+        skipped: parameters that stand elsewhere, or are refused.
         only: the parameters to show; () for all.
         package: of the file.
     """
@@ -62,10 +62,7 @@ LIGHTNING = Source(
     "trainer",
     "pytorch/trainer/trainer.py",
     "Trainer",
-    skipped=(
-        *("max_epochs", "max_steps", "overfit_batches", "barebones", "enable_checkpointing"),
-        *("limit_train_batches", "limit_val_batches", "limit_test_batches"),
-    ),
+    skipped=("overfit_batches", "barebones", "enable_checkpointing"),  # `check_trainer` refuses them
     package="lightning",
 )
 COMMON = (
@@ -199,10 +196,13 @@ def _plain(text: str, first_sentence: bool) -> str:
 
 
 def _sections(sources: Iterable[Source]) -> list[str]:
-    lines = []
+    """Return the lines of a page. An option of two classes, our Trainer and Lightning's, is the first one's."""
+    lines, shown = [], set()
     for source in sources:
+        options = [option for option in read_options(source) if option.name not in shown]
+        shown |= {option.name for option in options}
         lines += ["", source.title] if source.title else []
-        lines += _table((option.given, option.about) for option in read_options(source))
+        lines += _table((option.given, option.about) for option in options)
     return lines
 
 

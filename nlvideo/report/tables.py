@@ -79,19 +79,19 @@ def controls_table(sweep: Sweep) -> Table:
             Cell(control_tables.ALIKE.get(row["measure"], str(row["measure"]))),
             Cell(str(row["control"])),
             shown(row["off"], "+.1f", 100),
-            *_difference(row),
+            *_difference(row).values(),
         ]
         for row in sweep.controls
     ]
     return Table(f"{sweep.name}: controls", columns, rows, [control_tables.ABOUT])
 
 
-def _difference(row: dict[str, Any]) -> list[Cell]:
-    return [
-        percent(*(row.get(f"difference_{name}") for name in ("mean", "low", "high")), form="+.1f"),
-        shown(row.get("difference_p_holm"), ".2g"),
-        percent(row.get("difference_better"), form=".0f"),
-    ]
+def _difference(row: dict[str, Any]) -> dict[str, Cell]:
+    return {
+        "Δ [95 %]": percent(*(row.get(f"difference_{name}") for name in ("mean", "low", "high")), form="+.1f"),
+        "p (Holm)": shown(row.get("difference_p_holm"), ".2g"),
+        "P(better) %": percent(row.get("difference_better"), form=".0f"),
+    }
 
 
 def _sweep_cells(variant: Variant) -> dict[str, Cell]:
@@ -105,7 +105,7 @@ def _sweep_cells(variant: Variant) -> dict[str, Cell]:
         "top-1 % [95 %]": percent(*(get(f"video_top1_{name}") for name in ("mean", "low", "high"))),
         "± of seeds": shown(get("video_top1_std"), ".1f", 100),
         "clip top-1 %": percent(get("clip_top1_mean")),
-        **dict(zip(("Δ [95 %]", "p (Holm)", "P(better) %"), _difference(row), strict=True)),
+        **_difference(row),
         "seeds for 1 %": shown(get("difference_seeds_needed"), ".0f"),
         "params M": shown(get("params"), ".3f", 1e-6),
         "GMACs": shown(get("gmacs"), ".4g"),
